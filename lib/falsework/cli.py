@@ -1,0 +1,240 @@
+"""falsework run | measure | publish | verdicts | status | clean | lab.
+
+Each command imports what it needs: `falsework verdicts` never waits for torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from falsework.core.config import PRESETS, check_preset, check_seeds
+from falsework.core.errors import Refused, one_of
+from falsework.core.paths import root
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 well, 1 something failed, 2 the request was refused, 130 stopped."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        return int(args.command(args) or 0)
+    except Refused as refusal:
+        print(f"falsework: {refusal}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. What was trained is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("falsework", description="Run the course and its measurements.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(name: str, does: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=does)
+        return sub
+
+    run = add("run", _run, "execute the notebooks and train what is missing")
+    run.add_argument("--preset", default="laptop", help=f"one of {', '.join(PRESETS)}")
+    run.add_argument("--only", default="", help="notebooks by number, such as 00,01")
+    run.add_argument("--seeds", default=None, help="such as 0,1; the preset's own seeds when left out")
+    measure = add("measure", _measure, "train and measure one notebook without opening it")
+    publish = add("publish", _publish, "copy a notebook's measured results to evidence/")
+    for sub in (measure, publish):
+        sub.add_argument("notebook")
+        sub.add_argument("--preset", default="laptop", help=f"one of {', '.join(PRESETS)}")
+    measure.add_argument("--seeds", default=None, help="such as 0,1; the preset's own seeds when left out")
+    measure.add_argument("--set", action="append", default=[], metavar="ARM.FIELD=VALUE", help="override a field")
+    add("verdicts", _verdicts, "judge every claim from published evidence")
+    add("status", _status, "say what is trained, measured and published")
+    clean = add("clean", _clean, "remove what was executed and measured here (runs/)")
+    clean.add_argument("--artefacts", action="store_true", help="trained weights too")
+    add("lab", _lab, "open the course in JupyterLab")
+    return parser
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return check_seeds([int(x) for x in text.split(",") if x.strip()])
+    except ValueError:
+        raise Refused(f"--seeds is {text!r}, but must be whole numbers from 0 up with commas, such as 0,1,2.") from None
+
+
+def _run(args: argparse.Namespace) -> int:
+    import papermill
+
+    from falsework.experiments import MODULES, experiment_of
+    from falsework.experiments.runner import progress_path
+
+    preset, seeds = check_preset(args.preset), _seeds(args.seeds)
+    chosen = [one_of("--only", _full_name(n, MODULES), MODULES) for n in args.only.split(",") if n.strip()] or list(
+        MODULES
+    )
+    here, failed, began = root(), [], time.monotonic()
+    out = here / "runs" / preset
+    out.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(chosen):
+        experiment = experiment_of(name)
+        own = seeds if seeds is not None else (experiment.seeds[preset] if experiment else ())
+        line = _Line(f"[{i + 1}/{len(chosen)}] {name}", progress_path(here, preset, name))
+        started = time.monotonic()
+        try:
+            with line:
+                papermill.execute_notebook(
+                    str(here / "notebooks" / f"{name}.ipynb"),
+                    str(out / f"{name}.ipynb"),
+                    parameters={"PRESET": preset, "SEEDS": list(own), "OVERRIDES": {}},
+                    cwd=str(here / "notebooks"),
+                    progress_bar=False,
+                    kernel_name="python3",
+                )
+            print(f"[{i + 1}/{len(chosen)}] {name}: done in {time.monotonic() - started:.0f} s")
+        except papermill.PapermillExecutionError as fault:
+            cause = f"{fault.ename}: {fault.evalue}".splitlines()[0]
+            failed.append(f"{name} failed ({cause}); see {out / name}.ipynb")
+            print(f"[{i + 1}/{len(chosen)}] {name}: failed")
+    print(
+        f"{len(chosen) - len(failed)} of {len(chosen)} notebooks executed in {time.monotonic() - began:.0f} s, in {out}"
+    )
+    for sentence in failed:
+        print(sentence, file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _full_name(number: str, names: Any) -> str:
+    number = number.strip()
+    return next((n for n in names if n == number or n.split("_")[0] == number.zfill(2)), number)
+
+
+class _Line:
+    """One live line: the notebook, what its training says of itself, seconds so far."""
+
+    def __init__(self, head: str, path: Path) -> None:
+        self.head, self.path, self.done = head, path, threading.Event()
+        self.thread = threading.Thread(target=self._draw, daemon=True)
+
+    def __enter__(self) -> None:
+        self.began = time.monotonic()
+        if sys.stdout.isatty():
+            self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        if self.thread.is_alive():
+            self.thread.join()
+            sys.stdout.write("\r" + " " * 78 + "\r")
+
+    def _draw(self) -> None:
+        import json
+
+        while not self.done.wait(1.0):
+            try:
+                text = json.loads(self.path.read_text())["text"]
+            except (OSError, ValueError, KeyError):
+                text = "working"
+            line = f"{self.head}: {text} ({time.monotonic() - self.began:.0f} s)"
+            sys.stdout.write("\r" + line[:78].ljust(78))
+            sys.stdout.flush()
+
+
+def _measure(args: argparse.Namespace) -> int:
+    from falsework.experiments import experiment_of
+    from falsework.experiments.runner import measure
+
+    preset, seeds = check_preset(args.preset), _seeds(args.seeds)
+    experiment = experiment_of(args.notebook)
+    if experiment is None:
+        raise Refused(f"The notebook {args.notebook!r} measures nothing; its cards read the others' evidence.")
+    overrides = dict(_override(x) for x in args.set)
+    own = experiment.seeds[preset] if seeds is None else seeds
+    found = measure(args.notebook, tuple(experiment.measures), preset, own, overrides, root())
+    print()
+    for name, results in found.items():
+        print(f"{name}: {sum(len(r.rows) for r in results)} rows from {len(results)} (arm, seed) pairs")
+    return 0
+
+
+def _override(text: str) -> tuple[str, Any]:
+    import ast
+
+    path, eq, value = text.partition("=")
+    if not eq:
+        raise Refused(f"--set was given {text!r}, but must be ARM.FIELD=VALUE, such as igpt.train.steps=200.")
+    try:
+        return path, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return path, value
+
+
+def _publish(args: argparse.Namespace) -> int:
+    from falsework.experiments.publishing import publish_notebook
+
+    folder = publish_notebook(args.notebook, check_preset(args.preset), root())
+    print(f"Published {args.notebook} at {args.preset}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+    return 0
+
+
+def _verdicts(args: argparse.Namespace) -> int:
+    from falsework.claims.published import judge_published
+
+    for name, judged in judge_published(root() / "evidence").items():
+        print(f"{name:5} {judged.verdict.state:13} {'stale! ' if judged.stale else ''}{judged.verdict.sentence}")
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from falsework.core.evidence import load_evidence
+    from falsework.experiments import MODULES
+
+    here = root()
+    for name, module in MODULES.items():
+        if module is None:
+            continue
+        parts = []
+        for preset in PRESETS:
+            measured = len(list((here / "runs" / preset / name / "measured").glob("*/*.json")))
+            evidence = load_evidence(here / "evidence", name, preset)
+            if measured or evidence:
+                word = (
+                    "nothing published" if evidence is None else ("published, stale" if evidence.stale else "published")
+                )
+                parts.append(f"{preset}: {measured} results here, {word}")
+        print(f"{name}: {'; '.join(parts) or 'nothing yet'}")
+    weights = list((here / "artefacts").glob("*/*/weights.safetensors"))
+    size = sum(f.stat().st_size for f in weights) / 1e6
+    print(
+        f"{len(weights)} trained models here, {size:.0f} MB; {len(list((here / 'artefacts').glob('*/*.part')))} unfinished"
+    )
+    return 0
+
+
+def _clean(args: argparse.Namespace) -> int:
+    import shutil
+
+    for name in ("runs", "artefacts")[: 2 if args.artefacts else 1]:
+        folder = root() / name
+        size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) if folder.exists() else 0
+        keep = folder / "guesses.json"
+        kept = keep.read_bytes() if keep.exists() else None
+        shutil.rmtree(folder, ignore_errors=True)
+        if kept is not None:
+            folder.mkdir()
+            keep.write_bytes(kept)
+        print(f"Removed {name}/, {size / 1e6:.0f} MB{'; your guesses are kept' if kept is not None else ''}.")
+    return 0
+
+
+def _lab(args: argparse.Namespace) -> int:
+    import subprocess
+
+    first = root() / "notebooks" / "00_the_world.ipynb"
+    return subprocess.call([sys.executable, "-m", "jupyter", "lab", str(first)])

@@ -1,0 +1,1 @@
+"""The ground floor: names, numbers on disk, chance. Nothing here knows torch."""

@@ -1,0 +1,19 @@
+"""Integers that say when behaviour changed. A refactor keeps every number; a change of behaviour bumps one.
+
+RECIPES enter the keys of trained models: a test trains five smoke steps of each and compares the losses with
+tests/unit/golden.json; if they moved, bump the integer here and redraw the golden. MEASURES (notebook/experiment)
+enter the keys of measured rows: bump when a measure gives other numbers for the same model.
+"""
+
+RECIPES = {
+    "igpt": 1,
+}
+
+MEASURES = {
+    "00_the_world/information": 1,
+    "00_the_world/melting": 1,
+    "01_igpt/likelihood": 1,
+    "01_igpt/layers": 1,
+    "01_igpt/samples": 1,
+    "08_noise_ladder/coverage": 1,
+}

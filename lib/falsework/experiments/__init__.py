@@ -1,0 +1,60 @@
+"""What each notebook measures: arms (recipes) x seeds -> tidy rows. One file per notebook; the runner trains and measures.
+
+A measure is a plain function `(subject) -> Measured`, found by its name in versions.MEASURES as "<notebook>/<name>".
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from falsework.core.errors import one_of
+from falsework.core.evidence import Row
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a measure looks at: one arm at one seed. `model` is None for arms that need no training."""
+
+    preset: str
+    arm: str
+    seed: int
+    recipe: Any
+    model: Any
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows (metric, value and context; arm and seed are added) and small arrays for pictures."""
+
+    rows: list[Row]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A notebook's measures. `arms(preset)` gives recipe or None by arm; `seeds` those a preset publishes."""
+
+    notebook: str
+    arms: Callable[[str], Mapping[str, Any]]
+    seeds: Mapping[str, tuple[int, ...]]
+    measures: Mapping[str, Callable[[Subject], Measured]]
+    data: Callable[[], Mapping[str, str]]
+
+
+MODULES = {
+    "00_the_world": "the_world",
+    "01_igpt": "igpt",
+    "08_noise_ladder": "noise_ladder",  # its exact part; the notebook comes with the trained one
+    "10_verdicts": None,
+}
+
+
+def experiment_of(notebook: str) -> Experiment | None:
+    """Return a notebook's experiment, or None for one that measures nothing; raises Refused for an unknown name."""
+    module = MODULES[one_of("The notebook", notebook, MODULES)]
+    return importlib.import_module(f"falsework.experiments.{module}").EXPERIMENT if module else None

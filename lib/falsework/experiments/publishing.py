@@ -1,0 +1,55 @@
+"""From runs/ to evidence/: only a preset's own seeds, without overrides, all of them, and never a rehearsal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from falsework.core.errors import Refused
+from falsework.core.evidence import publish
+from falsework.experiments import experiment_of
+from falsework.experiments.runner import arms_of, collect
+
+
+def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
+    """Copy a notebook's measured results at a preset to evidence/ and return the folder.
+
+    Raises Refused for smoke, for a notebook that measures nothing, and when an (arm, seed) is missing.
+    """
+    experiment = experiment_of(notebook)
+    if experiment is None:
+        raise Refused(f"The notebook {notebook!r} measures nothing, so there is nothing to publish.")
+    if preset == "smoke":
+        raise Refused("The preset 'smoke' is a rehearsal and is never published; publish laptop, overnight or gpu.")
+    arms, seeds, results = arms_of(experiment, preset, {}), experiment.seeds[preset], []
+    for name in experiment.measures:
+        have, missing = collect(experiment, name, preset, arms, seeds, root / "runs")
+        if missing:
+            pairs = ", ".join(f"{arm} seed {seed}" for arm, seed in missing)
+            raise Refused(
+                f"{name} of {notebook} at {preset} lacks {pairs}; run falsework measure {notebook} --preset {preset}."
+            )
+        results += have
+    # one training curve per (arm, seed), not one per measure
+    first = {(r.arm, r.seed): r for r in reversed(results)}
+    results = [r if first[(r.arm, r.seed)] is r else _without_curve(r) for r in results]
+    models = {(r.arm, r.seed): r.facts for r in results}
+    measuring = sum(r.facts["measure_seconds"] for r in results)
+    training = sum(f.get("seconds", 0.0) for f in models.values())
+    facts = {
+        "machine": results[0].facts["machine"],
+        "seeds": list(seeds),
+        "models": {
+            f"{a}/{s}": {k: v for k, v in f.items() if k not in ("machine", "measure_seconds")}
+            for (a, s), f in models.items()
+        },
+        "training_seconds": round(training, 1),
+        "measuring_seconds": round(measuring, 1),
+        "seconds_a_seed": round((training + measuring) / max(1, len(seeds)), 1),
+    }
+    return publish(root / "evidence", notebook, preset, results, facts, experiment.data())
+
+
+def _without_curve(result):
+    from dataclasses import replace
+
+    return replace(result, curve=[])

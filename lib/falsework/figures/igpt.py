@@ -1,0 +1,198 @@
+"""Figures of 01_igpt: where the bits go, what the model draws, what its layers know."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Rectangle
+
+from falsework.core.errors import Refused
+from falsework.figures import INK, QUIET, SERIES, Figure, canvas, finish, picture, sheet
+
+
+def heat_map(seen: np.ndarray, bits: np.ndarray, table: pd.DataFrame, columns: int = 6) -> Figure:
+    """Return the signature figure: drawings, the bits paid for each pixel, and a bar with the slice a caption names.
+
+    seen: uint8 (N, S, S, 3); bits: (N, S, S); table: rows of the likelihood measure (published).
+    """
+    n = min(columns, len(seen))
+    drawing, axes = canvas(11, 6.1, nrows=3, ncols=n, height_ratios=[1, 1, 0.62])
+    top = float(np.percentile(bits, 99))
+    for i in range(n):
+        above, below = axes[0, i], axes[1, i]
+        above.imshow(seen[i], interpolation="nearest")
+        heat = below.imshow(bits[i].astype(float), cmap="magma", vmin=0, vmax=top, interpolation="nearest")
+        below.set_title(f"{bits[i].astype(float).sum():.0f} bits", fontsize=10, loc="center", weight="normal")
+        for ax in (above, below):
+            ax.set_axis_off()
+    drawing.colorbar(heat, ax=list(axes[:2].flat), shrink=0.72, pad=0.015, label="bits paid for the pixel")
+    grid = axes[2, 0].get_gridspec()
+    for ax in axes[2]:
+        ax.remove()
+    bar = drawing.add_subplot(grid[2, :])
+    total, caption = value(table, "bits_per_image"), value(table, "caption_bits", level="style")
+    bar.barh(0, total, color="#f1d9c9", height=0.5)
+    bar.barh(0, caption, color=SERIES[0], height=0.5)
+    bar.annotate(
+        f"all that the words could say: {caption:.1f} bits",
+        (caption / 2, 0.25),
+        (total * 0.06, 0.62),
+        color=SERIES[0],
+        weight="bold",
+        arrowprops={"arrowstyle": "-", "color": SERIES[0]},
+        va="center",
+    )
+    bar.text(total * 0.55, 0, f"the average unseen drawing: {total:.0f} bits", va="center", ha="center", color=INK)
+    bar.set(xlim=(0, total), ylim=(-0.3, 0.85), yticks=[], xlabel="bits per drawing")
+    for side in ("left", "top", "right"):
+        bar.spines[side].set_visible(False)
+    alt = (
+        f"Unseen drawings above, the bits paid for every pixel below: outlines and inner detail glow, flat areas are dark. "
+        f"A bar of {total:.0f} bits for the average drawing holds a slice of {caption:.1f} bits, all a caption could say."
+    )
+    return finish(drawing, alt)
+
+
+def value(table: pd.DataFrame, metric: str, **context: object) -> float:
+    """Return the mean over published seeds of one metric (over all rows when nothing is published yet)."""
+    rows = table[table["metric"] == metric]
+    for column, wanted in context.items():
+        rows = rows[rows[column] == wanted]
+    published = rows[rows["source"] == "published"]
+    return float((published if len(published) else rows)["value"].mean())
+
+
+def samples(pictures: np.ndarray, columns: int = 10) -> Figure:
+    """Return what the model draws when nobody asks for anything; pictures uint8 (N, S, S, 3)."""
+    return picture(sheet(pictures, columns, times=4), f"{len(pictures)} drawings by the model, asked for nothing.")
+
+
+def completions(seen: np.ndarray, ended: np.ndarray, columns: int = 6) -> Figure:
+    """Return for each unseen drawing: the original, the half the model was given, and two endings of its own."""
+    side, k = seen.shape[1], len(ended) // len(seen)
+    given = seen.copy()
+    given[:, side // 2 :] = 232
+    n = min(columns, len(seen))
+    blocks = [seen[:n], given[:n], *(ended[j::k][:n] for j in range(k))]
+    drawing, axes = canvas(
+        11, 1.75 * len(blocks), nrows=len(blocks), ncols=n, gridspec_kw={"wspace": 0.06, "hspace": 0.06}
+    )
+    names = ["the drawing", "what the model sees", *["its own ending"] * k]
+    for r, block in enumerate(blocks):
+        for c in range(n):
+            ax = axes[r, c]
+            ax.imshow(block[c], interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+            for spine in ax.spines.values():
+                spine.set_visible(False)
+            if r > 1:
+                ax.axhline(side / 2 - 0.5, color=SERIES[1], lw=1, ls=":")
+        axes[r, 0].set_ylabel(names[r], fontsize=10)
+    return finish(
+        drawing, f"Six unseen drawings, their upper halves, and {k} endings each that the model drew below them."
+    )
+
+
+def layers(table: pd.DataFrame) -> Figure:
+    """Return probe accuracy by layer for group and style, with raw pixels, the untrained net and chance as floors."""
+    drawing, axes = canvas(11, 4.0, ncols=2, sharey=False)
+    words = []
+    for ax, (factor, title) in zip(
+        axes[0], (("group", "What kind of thing is it? (group)"), ("style", "Who drew it? (style)"))
+    ):
+        rows = table[(table.metric == "probe_test") & (table.factor == factor)]
+        chance = float(table[(table.metric == "chance") & (table.factor == factor)]["value"].iloc[0])
+        shown = rows[rows.source == "published"] if (rows.source == "published").any() else rows
+        for weights, colour, name in (("trained", SERIES[0], "iGPT"), ("random", QUIET, "same net, untrained")):
+            part = shown[shown.weights == weights].groupby("layer")["value"]
+            mean, low, high = part.mean(), part.min(), part.max()
+            ax.plot(mean.index, mean, "o-", color=colour, label=name, lw=2)
+            ax.fill_between(mean.index, low, high, color=colour, alpha=0.18, lw=0)
+        yours = rows[(rows.source == "yours") & (rows.weights == "trained")]
+        if len(yours) and (rows.source == "published").any():
+            best = yours.groupby("layer")["value"].mean()
+            ax.plot(best.index, best, "*", color=SERIES[1], ms=13, label="yours")
+        raw = float(shown[shown.weights == "pixels"]["value"].mean())
+        ax.axhline(raw, color=SERIES[3], lw=2, label="raw pixels")
+        ax.axhline(chance, color=QUIET, lw=1, ls=":", label="chance")
+        ax.set(title=title, xlabel="layer", ylabel="balanced accuracy, unseen concepts", ylim=(0, None))
+        ax.set_xticks(sorted(shown[shown.weights == "trained"].layer.astype(int).unique()))
+        top = shown[shown.weights == "trained"].groupby("layer")["value"].mean()
+        words.append(
+            f"{factor}: best layer {int(top.idxmax())} at {top.max():.2f}, raw pixels {raw:.2f}, chance {chance:.2f}"
+        )
+    axes[0, 1].legend(fontsize=9, loc="lower right")
+    return finish(drawing, "Linear probes by layer. " + "; ".join(words) + ".")
+
+
+def curve(curves: pd.DataFrame, pixels: int, floors: dict[str, float]) -> Figure:
+    """Return the cost of a pixel in bits while the model trains, with models that need no training as lines.
+
+    curves: columns source, seed, step, loss (nats per pixel); floors: bits per pixel by name.
+    """
+    drawing, axes = canvas(9, 3.4)
+    ax = axes[0, 0]
+    for (source, _), part in curves.groupby(["source", "seed"]):
+        smooth = (part["loss"] / np.log(2)).rolling(9, min_periods=1).mean()
+        mine = source == "yours"
+        ax.plot(
+            part["step"],
+            smooth,
+            color=SERIES[1] if mine else SERIES[0],
+            lw=2.2 if mine else 1.2,
+            alpha=1 if mine else 0.7,
+        )
+        if mine:
+            ax.plot(part["step"].iloc[-1], smooth.iloc[-1], "*", ms=14, color=SERIES[1])
+    right = curves["step"].max()
+    for name, bits in floors.items():
+        ax.axhline(bits, color=QUIET, lw=1, ls=":")
+        ax.text(right, bits, f"{name}: {bits:.2f}", fontsize=9, ha="right", va="bottom", color=QUIET)
+    ax.set(xlabel="training step", ylabel="bits per pixel", ylim=(0, max(floors.values()) * 1.06))
+    lines = "; ".join(f"{n} {b:.2f}" for n, b in floors.items())
+    return finish(
+        drawing, f"The price of a pixel falls while the model trains. Models without training: {lines} bits per pixel."
+    )
+
+
+def game_board(exhibits: dict[str, np.ndarray]) -> Figure:
+    """Return the "be the model" board: a drawing with ten lettered pixels hidden, and four candidate colours for each."""
+    picture_SS3 = exhibits["game_picture"].copy()
+    at, colours = exhibits["game_at"], exhibits["game_colours"]
+    drawing, axes = canvas(11, 4.6, ncols=2, width_ratios=[1, 1.15])
+    left, right = axes[0]
+    for row, column in at:
+        picture_SS3[row, column] = 150
+    left.imshow(picture_SS3, interpolation="nearest")
+    for letter, (row, column) in zip("abcdefghij", at):
+        left.text(column, row, letter, ha="center", va="center", color="white", weight="bold", fontsize=11)
+    left.set_axis_off()
+    for i, letter in enumerate("abcdefghij"):
+        x, y = (i // 5) * 6, -(i % 5) * 1.25
+        right.text(x - 0.7, y, letter, weight="bold", va="center", ha="right")
+        for k in range(4):
+            colour = colours[i, k] / 255
+            right.add_patch(Rectangle((x + k * 1.1 - 0.5, y - 0.45), 1, 0.9, facecolor=colour, edgecolor=QUIET))
+            dark = colour @ [0.3, 0.6, 0.1] < 0.55
+            right.text(x + k * 1.1, y, str(k + 1), ha="center", va="center", fontsize=9, color="white" if dark else INK)
+    right.set(xlim=(-1.6, 10.6), ylim=(-5.7, 0.8))
+    right.set_axis_off()
+    return finish(
+        drawing, "An unseen drawing with ten hidden pixels, a to j, and four candidate colours for each, 1 to 4."
+    )
+
+
+def game_bits(exhibits: dict[str, np.ndarray], choices: str, belief: float) -> tuple[float, float]:
+    """Return the bits (yours, the model's) for the ten hidden pixels.
+
+    choices: ten digits 1 to 4; belief: the share given to each choice, .25 to .99, the rest shared equally.
+    Raises Refused for other choices or beliefs.
+    """
+    truth, model = exhibits["game_truth"], exhibits["game_model"]
+    if len(choices) != len(truth) or set(choices) - set("1234"):
+        raise Refused(f"The choices are {choices!r}, but must be {len(truth)} digits from 1 to 4.")
+    if not 0.25 <= belief <= 0.99:
+        raise Refused(f"The belief is {belief}, but must lie between 0.25 and 0.99.")
+    right = np.array([int(c) - 1 for c in choices]) == truth
+    yours = -np.log2(np.where(right, belief, (1 - belief) / 3)).sum()
+    return float(yours), float(-np.log2(model[np.arange(len(truth)), truth]).sum())

@@ -1,0 +1,117 @@
+"""The one transformer of the course: pre-norm blocks of attention and MLP (Vaswani et al. 2017; Radford et al. 2019).
+
+Stems turn something into a sequence of vectors, the trunk mixes them, heads read them.
+
+Dimension key: B batch, T sequence, C width, H heads, D = C / H head width, S cached length.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from falsework.core.errors import Refused
+
+
+class KVCache:
+    """Keys and values of every layer for positions already seen, in buffers allocated once.
+
+    `length` is the number of positions filled. A step of one token writes one column and reads a view: nothing is
+    copied or grown, which is what makes sampling fast.
+    """
+
+    def __init__(self, layers: int, batch: int, heads: int, size: int, width: int, like: Tensor) -> None:
+        self.keys = like.new_zeros(layers, batch, heads, size, width)
+        self.values = torch.zeros_like(self.keys)
+        self.length = 0
+
+    def extend(self, layer: int, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the new positions of one layer and return all its keys and values so far, (B, H, S, D) each."""
+        end = self.length + k_BHTD.shape[2]
+        if end > self.keys.shape[3]:
+            raise Refused(f"The cache was asked for position {end}, but holds {self.keys.shape[3]}.")
+        self.keys[layer, :, :, self.length : end] = k_BHTD
+        self.values[layer, :, :, self.length : end] = v_BHTD
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, causal or not, with an optional cache."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x_BTC: Tensor, causal: bool, cache: KVCache | None, layer: int) -> Tensor:
+        B, T, C = x_BTC.shape
+        q, k, v = self.qkv(x_BTC).view(B, T, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            k, v = cache.extend(layer, k, v)
+        # With a filled cache a single query may look at everything; more than one needs the causal square at its end.
+        mask = None
+        if causal and cache is not None and cache.length and T > 1:
+            mask = torch.ones(T, k.shape[2], dtype=torch.bool, device=x_BTC.device).tril(cache.length)
+        square = causal and mask is None and T > 1
+        y_BHTD = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=square)
+        return self.out(y_BHTD.transpose(1, 2).reshape(B, T, C))
+
+
+class Block(nn.Module):
+    """x + attention(norm x), then x + mlp(norm x)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x_BTC: Tensor, causal: bool, cache: KVCache | None, layer: int) -> Tensor:
+        x_BTC = x_BTC + self.attention(self.norm_attention(x_BTC), causal, cache, layer)
+        return x_BTC + self.mlp(self.norm_mlp(x_BTC))
+
+
+class Trunk(nn.Module):
+    """`depth` blocks and a final norm. Capabilities are arguments of `forward`, not kinds of trunk.
+
+    Raises Refused when `width` is not a multiple of `heads`.
+    """
+
+    def __init__(self, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise Refused(f"The width is {width} with {heads} heads, but must be a multiple of the heads.")
+        self.heads = heads
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        for name, p in self.named_parameters():
+            if p.ndim == 2:
+                nn.init.normal_(p, std=1 / math.sqrt(p.shape[1]))
+            # The two matrices that write into the residual stream start small, so that depth does not add up noise.
+            if name.endswith(("attention.out.weight", "mlp.2.weight")):
+                p.data.div_(math.sqrt(2 * depth))
+
+    def new_cache(self, batch: int, size: int) -> KVCache:
+        """Return an empty cache for `batch` sequences of at most `size` positions."""
+        w = self.norm.weight
+        return KVCache(len(self.blocks), batch, self.heads, size, w.numel() // self.heads, w.detach())
+
+    def forward(
+        self, x_BTC: Tensor, causal: bool, cache: KVCache | None = None, return_layers: bool = False
+    ) -> Tensor | list[Tensor]:
+        """Return (B, T, C); with `return_layers` the list of depth + 1 residual streams, the input first.
+
+        With a cache, `x_BTC` holds only the positions that are new; the cache moves on by T.
+        """
+        layers = [x_BTC]
+        for i, block in enumerate(self.blocks):
+            x_BTC = block(x_BTC, causal, cache, i)
+            layers.append(x_BTC)
+        if cache is not None:
+            cache.length += x_BTC.shape[1]
+        return layers if return_layers else self.norm(x_BTC)

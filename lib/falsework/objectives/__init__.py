@@ -1,0 +1,1 @@
+"""Losses, one small file each: (model, batch, generator) -> (loss in nats, metrics)."""

@@ -1,0 +1,103 @@
+"""The waist of the course: where data, tokens, nets, objectives and training meet; one small file per paper.
+
+A recipe is a frozen dataclass that can build its network and train it. `obtain` gives the trained network of a
+recipe and seed, from the store when it is there, else by training it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import nn
+
+from falsework.core import versions
+from falsework.core.artefacts import Artefact, Store, key_of
+from falsework.core.config import describe
+from falsework.core.errors import Refused
+from falsework.training import Fit
+
+Watch = Callable[[nn.Module, int], None]
+
+
+class Recipe(Protocol):
+    """What every recipe offers. Parent recipes (a CLIP inside an unCLIP) are fields, trained with the same seed."""
+
+    name: ClassVar[str]
+
+    def parents(self) -> dict[str, Recipe]:
+        """Return the parent recipes by field name."""
+        ...
+
+    def data_digest(self) -> str:
+        """Return the digest of the data it trains on."""
+        ...
+
+    def build(self, seed: int, weights: dict[str, Any] | None = None) -> nn.Module:
+        """Return the network: freshly initialised from the seed, or shaped to take `weights`."""
+        ...
+
+    def fit(self, model: nn.Module, seed: int, folder: Path, watch: Watch | None) -> Fit:
+        """Train the network in place."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network in eval mode, and the artefact it came from."""
+
+    model: nn.Module
+    artefact: Artefact
+    key: str
+
+
+def device_of(preset: str) -> str:
+    """Return "cuda" for the gpu preset and "cpu" for every other; raises Refused for gpu without a GPU."""
+    if preset != "gpu":
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise Refused("PRESET is 'gpu', but this machine shows no CUDA GPU; 'laptop' and 'overnight' need none.")
+    return "cuda"
+
+
+def description_of(recipe: Recipe, seed: int) -> dict[str, Any]:
+    """Return all that a trained network depends on: recipe, seed, data, parents' keys, version. Its hash is the key."""
+    return {
+        "recipe": describe(recipe),
+        "seed": seed,
+        "data": recipe.data_digest(),
+        "parents": {n: key_of(description_of(p, seed)) for n, p in recipe.parents().items()},
+        "version": versions.RECIPES[recipe.name],
+    }
+
+
+def obtain(
+    recipe: Recipe, seed: int, preset: str, store: Store, say: Callable[[str], None] = print, watch: Watch | None = None
+) -> Trained:
+    """Return the trained network of a recipe and seed; trains it, resuming any checkpoint, when the store lacks it."""
+    description = description_of(recipe, seed)
+    key = key_of(description)
+    device = device_of(preset)
+
+    def build(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        model = recipe.build(seed).to(device)
+        cost = recipe.fit(model, seed, folder, watch)
+        weights = {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}
+        numbers = sum(p.numel() for p in model.parameters())
+        facts = {
+            "device": device,
+            "threads": cost.threads,
+            "seconds": round(cost.seconds, 1),
+            "flops": cost.flops_per_step * recipe.train.steps,  # type: ignore[attr-defined]
+            "parameters": numbers,
+        }
+        return weights, facts
+
+    artefact = store.make(recipe.name, preset, key, description, build, say)
+    weights = {k: torch.from_numpy(v) for k, v in artefact.weights().items()}
+    model = recipe.build(seed, weights)
+    model.load_state_dict(weights)
+    return Trained(model.to(device).eval(), artefact, key)

@@ -1,0 +1,50 @@
+"""Draw from a model known only by a small contract; a sampler never sees the network.
+
+`step(new_BT, cache) -> (logits_BK, cache)`: takes the tokens that are new since the last call (the first
+call brings the prefix, possibly empty, and cache None) and gives the logits of the next one. What `cache` is,
+is the model's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from falsework.core.errors import Refused
+
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+
+
+@torch.inference_mode()
+def sample_tokens(
+    step: Step,
+    prefix_BT: Tensor,
+    length: int,
+    generator: torch.Generator,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+) -> Tensor:
+    """Return (B, length) tokens: `prefix_BT` (B, P) kept, the rest drawn one by one.
+
+    `temperature` > 0 divides the logits; `top_k` keeps only the k likeliest tokens. Raises Refused for
+    a prefix longer than `length`, a temperature that is not positive or a `top_k` below 1.
+    """
+    if prefix_BT.shape[1] > length:
+        raise Refused(f"The prefix has {prefix_BT.shape[1]} tokens, but at most {length} are drawn.")
+    if not temperature > 0:
+        raise Refused(f"The temperature is {temperature}, but must be above 0.")
+    if top_k is not None and top_k < 1:
+        raise Refused(f"top_k is {top_k}, but must be 1 or more.")
+    tokens_BT, cache, new_BT = [prefix_BT], None, prefix_BT
+    for _ in range(length - prefix_BT.shape[1]):
+        logits_BK, cache = step(new_BT, cache)
+        logits_BK = logits_BK.float() / temperature
+        if top_k is not None:
+            best = logits_BK.topk(min(top_k, logits_BK.shape[1]))  # by place, so that equals do not slip in
+            logits_BK = torch.full_like(logits_BK, -torch.inf).scatter(1, best.indices, best.values)
+        new_BT = torch.multinomial(logits_BK.softmax(-1), 1, generator=generator)
+        tokens_BT.append(new_BT)
+    return torch.cat(tokens_BT, 1)

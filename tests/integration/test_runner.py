@@ -1,0 +1,390 @@
+"""The runner: trains what is missing and nothing else, in parallel, and may be stopped at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from falsework import cli
+from falsework.core import versions
+from falsework.core.errors import Refused
+from falsework.core.evidence import Result, load_evidence, save_result
+from falsework.experiments import experiment_of, runner
+from falsework.experiments.publishing import publish_notebook
+from falsework.experiments.runner import Job, arms_of, collect, measure, result_key, run_job
+
+torch.set_num_threads(1)
+NOTEBOOK = "01_igpt"
+TINY = {"igpt.colours": 4, "igpt.width": 16, "igpt.depth": 1, "igpt.heads": 2, "igpt.train.batch": 4}
+FEW = {**TINY, "igpt.train.steps": 8}
+WHAT = ("likelihood",)
+
+# Loaded by every process below, workers too: only loopback may be reached, training checkpoints often, and each
+# training notes at which step it starts.
+WATCHED = """
+import importlib.abc, importlib.util, os, socket, sys
+
+TALLY = os.environ["TEST_TALLY"]
+
+
+def note(text):
+    with open(TALLY, "a") as f:
+        f.write(text + "\\n")
+
+
+def guarded(name):
+    real = getattr(socket.socket, name)
+
+    def connect(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            note(f"connect {address}")
+            raise OSError("there is no network")
+        return real(self, address)
+
+    return connect
+
+
+for name in ("connect", "connect_ex"):
+    setattr(socket.socket, name, guarded(name))
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name != "falsework.training":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            module.fit.__kwdefaults__["checkpoint_seconds"] = 0.2
+            restore = module._restore
+
+            def noted(*args):
+                found = restore(*args)
+                note(f"start {found[0]}")
+                return found
+
+            module._restore = noted
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> dict[str, str]:
+    """The environment of a watched process."""
+    return _watched(tmp_path)
+
+
+def _watched(folder: Path) -> dict[str, str]:
+    (folder / "watch").mkdir()
+    (folder / "watch" / "sitecustomize.py").write_text(WATCHED)
+    paths = {"PYTHONPATH": str(folder / "watch"), "TEST_TALLY": str(folder / "tally")}
+    return {**os.environ, "OMP_NUM_THREADS": "1", **paths}
+
+
+def tally(folder: Path) -> list[str]:
+    return (folder / "tally").read_text().splitlines() if (folder / "tally").exists() else []
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            about = path.stat()
+            found[str(path.relative_to(folder))] = (about.st_ino, about.st_mtime_ns, path.read_bytes())
+    return found
+
+
+def weights_of(root: Path) -> dict[str, bytes]:
+    return {p.parent.name: p.read_bytes() for p in (root / "artefacts").glob("*/*/weights.safetensors")}
+
+
+def stop(process: subprocess.Popen) -> None:
+    for child in [*psutil.Process(process.pid).children(recursive=True), process]:
+        child.kill()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Iterator[tuple[Path, dict[str, list[Result]]]]:
+    """A root where two seeds were trained and measured by two workers with one thread each."""
+    root = tmp_path_factory.mktemp("course")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner.joblib, "cpu_count", lambda *_, **__: 2)
+        yield root, measure(NOTEBOOK, WHAT, "smoke", (0, 1), FEW, root, say=lambda text: None)
+
+
+# ---- what is there is not made again
+
+
+def test_a_measure_gives_one_result_for_each_arm_and_seed_with_costs_and_curve(done):
+    root, found = done
+    assert [(r.arm, r.seed) for r in found["likelihood"]] == [("igpt", 0), ("igpt", 1)]
+    for r in found["likelihood"]:
+        bits = next(row["value"] for row in r.rows if row["metric"] == "bits_per_pixel")
+        assert 0 < bits < 4 and all((row["arm"], row["seed"]) == ("igpt", r.seed) for row in r.rows)
+        assert [row["step"] for row in r.curve] == list(range(8))
+        assert r.facts["threads"] == 1 and r.facts["flops"] > 0 and r.facts["recipe"] == "igpt"
+    assert not (root / "runs" / "smoke" / NOTEBOOK / "progress.json").exists()
+
+
+def test_a_second_call_trains_nothing_and_writes_nothing(done, monkeypatch):
+    root, found = done
+    before = files_of(root)
+    monkeypatch.setattr(runner, "_run_all", lambda *_: pytest.fail("a job was started"))
+    again = measure(NOTEBOOK, WHAT, "smoke", (0, 1), FEW, root)
+    assert files_of(root) == before
+    assert [r.rows for r in again["likelihood"]] == [r.rows for r in found["likelihood"]]
+
+
+def test_a_lost_result_is_measured_again_from_the_same_weights(done):
+    root, found = done
+    before = weights_of(root)
+    stamps = {n: f[:2] for n, f in files_of(root / "artefacts").items() if n.endswith("safetensors")}
+    (lost,) = (root / "runs" / "smoke" / NOTEBOOK / "measured" / "likelihood").glob("igpt-1-*.json")
+    lost.unlink()
+    again = measure(NOTEBOOK, WHAT, "smoke", (0, 1), FEW, root, say=lambda text: None)
+    assert [r.rows for r in again["likelihood"]] == [r.rows for r in found["likelihood"]]
+    assert weights_of(root) == before
+    assert stamps == {n: f[:2] for n, f in files_of(root / "artefacts").items() if n.endswith("safetensors")}
+
+
+def test_one_process_gives_the_bits_that_two_workers_gave(done, tmp_path):
+    root, found = done
+    for seed in (0, 1):
+        run_job(Job(NOTEBOOK, "smoke", "igpt", seed, WHAT, tuple(FEW.items()), str(tmp_path), threads=1))
+    assert weights_of(tmp_path) == weights_of(root) and len(weights_of(root)) == 2
+    arms = arms_of(experiment_of(NOTEBOOK), "smoke", FEW)
+    mine, missing = collect(experiment_of(NOTEBOOK), "likelihood", "smoke", arms, (0, 1), tmp_path / "runs")
+    assert not missing and [r.rows for r in mine] == [r.rows for r in found["likelihood"]]
+    assert [r.curve for r in mine] == [r.curve for r in found["likelihood"]]
+
+
+def test_results_with_overrides_do_not_mix_with_plain_ones(done):
+    root, found = done
+    experiment = experiment_of(NOTEBOOK)
+    for overrides in ({}, TINY, {**FEW, "igpt.train.lr": 0.001}):
+        arms = arms_of(experiment, "smoke", overrides)
+        have, missing = collect(experiment, "likelihood", "smoke", arms, (0, 1), root / "runs")
+        assert have == [] and missing == [("igpt", 0), ("igpt", 1)]
+    keys = {r.key for r in found["likelihood"]}
+    assert len(keys) == 2
+
+
+def test_the_key_of_a_result_depends_on_measure_version_model_preset_and_seed(monkeypatch):
+    experiment = experiment_of(NOTEBOOK)
+    recipe = arms_of(experiment, "smoke", FEW)["igpt"]
+    base = (experiment, "likelihood", "smoke", "igpt", 0, recipe)
+    key = result_key(*base)
+    others = [
+        result_key(experiment, "layers", *base[2:]),
+        result_key(*base[:2], "laptop", *base[3:]),
+        result_key(*base[:4], 1, recipe),
+        result_key(*base[:5], arms_of(experiment, "smoke", TINY)["igpt"]),
+    ]
+    for table, name in ((versions.MEASURES, f"{NOTEBOOK}/likelihood"), (versions.RECIPES, "igpt")):
+        with monkeypatch.context() as change:
+            change.setitem(table, name, 999)
+            others.append(result_key(*base))
+    assert len({key, *others}) == 7 and result_key(*base) == key
+
+
+def test_an_unknown_measure_or_arm_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(Refused, match=r"A measure of 01_igpt is 'likelyhood'.*did you mean 'likelihood'\?"):
+        measure(NOTEBOOK, ("likelyhood",), "smoke", (0,), FEW, tmp_path)
+    with pytest.raises(Refused, match=r"An arm in OVERRIDES is 'gpt'.*did you mean 'igpt'\?"):
+        measure(NOTEBOOK, WHAT, "smoke", (0,), {"gpt.train.steps": 1}, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# ---- jobs that fail
+
+
+def test_a_job_that_fails_surfaces_one_sentence_and_a_bad_exit_code(done, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(cli, "root", lambda: tmp_path)
+    sets = [f"--set={path}={value}" for path, value in {**TINY, "igpt.train.steps": 20}.items()]
+    code = cli.main(["measure", NOTEBOOK, "--preset=smoke", "--seeds=0", "--set=igpt.train.lr=1e30", *sets])
+    said = capfd.readouterr().err.strip().splitlines()
+    assert code == 2 and len(said) == 1, said
+    assert said[0].startswith("falsework: The loss became ")
+    assert " of igpt; a lower rate may cure it." in said[0] and "at step " in said[0]
+    assert weights_of(tmp_path) == {} and not list(tmp_path.glob("runs/*/*/measured/*/*"))
+
+
+def test_a_disk_that_is_full_surfaces_the_same_way(done, tmp_path):
+    (tmp_path / "artefacts").write_text("a file where a folder should be")
+    with pytest.raises(Refused, match=r"^Cannot write .*; what was saved earlier is intact\.$"):
+        measure(NOTEBOOK, WHAT, "smoke", (0,), FEW, tmp_path, say=lambda text: None)
+
+
+# ---- several processes, no network
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory) -> Path:
+    """A root on which two processes measured overlapping seeds at the same time, without a network."""
+    folder = tmp_path_factory.mktemp("shared")
+    env = _watched(folder)
+    code = textwrap.dedent(f"""
+        import sys
+        from pathlib import Path
+        from falsework.experiments.runner import measure
+        seeds = tuple(map(int, sys.argv[1].split(",")))
+        found = measure({NOTEBOOK!r}, {WHAT!r}, "smoke", seeds, {FEW!r}, Path(sys.argv[2]), say=lambda text: None)
+        assert tuple(r.seed for r in found["likelihood"]) == seeds
+    """)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, seeds, str(folder / "root")], env=env, stderr=subprocess.PIPE, text=True
+        )
+        for seeds in ("0,1", "1")
+    ]
+    try:
+        for process in processes:
+            _, fault = process.communicate(timeout=120)
+            assert process.returncode == 0, fault
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                stop(process)
+    return folder
+
+
+def test_two_processes_on_one_root_train_nothing_twice_and_lose_nothing(two_processes, done):
+    assert [line for line in tally(two_processes) if line.startswith("start")] == ["start 0"] * 2
+    root = two_processes / "root"
+    assert len(weights_of(root)) == 2 and not list((root / "artefacts").rglob("*.part"))
+    arms = arms_of(experiment_of(NOTEBOOK), "smoke", FEW)
+    have, missing = collect(experiment_of(NOTEBOOK), "likelihood", "smoke", arms, (0, 1), root / "runs")
+    assert missing == []
+    assert [[row["metric"] for row in r.rows] for r in have] == [
+        [row["metric"] for row in r.rows] for r in done[1]["likelihood"]
+    ]
+    assert not [p for p in root.rglob("*") if p.name.endswith(".part")]
+
+
+def test_a_measure_connects_to_nothing_but_this_machine(two_processes):
+    assert tally(two_processes) and [x for x in tally(two_processes) if x.startswith("connect")] == []
+
+
+def test_the_guard_against_the_network_would_have_noticed(watched, tmp_path):
+    code = "import socket; socket.socket().connect(('192.0.2.1', 80))"
+    assert subprocess.run([sys.executable, "-c", code], env=watched, stderr=subprocess.DEVNULL).returncode == 1
+    assert tally(tmp_path) == ["connect ('192.0.2.1', 80)"]
+
+
+# ---- stopped
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
+def test_an_interrupt_ends_every_process_within_five_seconds_and_the_next_run_goes_on(watched, tmp_path):
+    code = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from falsework import cli
+        cli.root = lambda: Path(sys.argv[1])
+        raise SystemExit(cli.main(sys.argv[2:]))
+    """)
+    sets = [f"--set={path}={value}" for path, value in {**TINY, "igpt.train.steps": 200_000}.items()]
+    command = [sys.executable, "-c", code, str(tmp_path / "root")]
+    command += ["measure", NOTEBOOK, "--preset=smoke", "--seeds=0,1", *sets]
+    parts = tmp_path / "root" / "artefacts" / "igpt"
+    checkpoints = 0
+    for whole_group in (False, True):  # as a notebook interrupts its kernel; as Ctrl-C in a terminal
+        process = subprocess.Popen(
+            command, env=watched, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            end = time.monotonic() + 90
+            trained = checkpoints
+            while len(tally(tmp_path)) < checkpoints + 2 or trained < checkpoints + 2:
+                assert process.poll() is None and time.monotonic() < end, process.communicate()[1]
+                time.sleep(0.05)
+                fresh = [p.stat().st_mtime_ns for p in parts.glob("*.part/checkpoint.safetensors")]
+                trained = checkpoints + sum(m > started for m in fresh) if checkpoints else len(fresh)
+            everyone = psutil.Process(process.pid).children(recursive=True)
+            assert len(everyone) >= 2
+            began = time.monotonic()
+            os.killpg(process.pid, signal.SIGINT) if whole_group else process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+            psutil.wait_procs(everyone, timeout=max(0.1, began + 5 - time.monotonic()))
+            assert time.monotonic() - began < 5
+            assert [p for p in everyone if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+            assert process.returncode == 130
+            assert "Stopped. What was trained is kept; the same command goes on from there." in said
+        finally:
+            if process.poll() is None:
+                stop(process)
+        checkpoints, started = 2, time.time_ns()
+    starts = [int(line.split()[1]) for line in tally(tmp_path)]
+    assert starts[:2] == [0, 0] and len(starts) == 4 and min(starts[2:]) > 0
+    for part in parts.glob("*.part"):
+        steps = [json.loads(x)["step"] for x in (part / "log.jsonl").read_text().splitlines()[:-1]]
+        assert steps == sorted(set(steps))
+
+
+# ---- from runs/ to evidence/
+
+
+def plant(root: Path, preset: str, seeds: tuple[int, ...]) -> None:
+    """Put results where the runner would have left them."""
+    experiment = experiment_of(NOTEBOOK)
+    for name in experiment.measures:
+        for arm, recipe in arms_of(experiment, preset, {}).items():
+            for seed in seeds:
+                key = result_key(experiment, name, preset, arm, seed, recipe)
+                at = {"arm": arm, "seed": seed}
+                facts = {"recipe": "igpt", "seconds": 10.0, "measure_seconds": 1.0, "machine": {"cpu": "abacus"}}
+                curve = [{**at, "step": 0, "loss": 1.0}]
+                rows = [{**at, "metric": "bits", "value": 2.5}]
+                save_result(root / "runs", preset, NOTEBOOK, Result(name, arm, seed, key, rows, curve, {}, facts))
+
+
+def test_a_rehearsal_is_never_published(tmp_path):
+    plant(tmp_path, "smoke", (0, 1))
+    with pytest.raises(Refused, match="'smoke' is a rehearsal and is never published"):
+        publish_notebook(NOTEBOOK, "smoke", tmp_path)
+    assert not (tmp_path / "evidence").exists()
+
+
+def test_evidence_with_a_seed_missing_is_not_published_and_the_refusal_names_it(tmp_path):
+    seeds = experiment_of(NOTEBOOK).seeds["laptop"]
+    plant(tmp_path, "laptop", seeds[:-1])
+    wanted = f"lacks igpt seed {seeds[-1]}; run falsework measure 01_igpt --preset laptop"
+    with pytest.raises(Refused, match=wanted):
+        publish_notebook(NOTEBOOK, "laptop", tmp_path)
+    assert not (tmp_path / "evidence").exists()
+
+
+def test_a_notebook_that_measures_nothing_is_not_published(tmp_path):
+    with pytest.raises(Refused, match="measures nothing"):
+        publish_notebook("10_verdicts", "laptop", tmp_path)
+
+
+def test_all_seeds_are_published_with_one_curve_a_model_and_their_cost(tmp_path):
+    seeds = experiment_of(NOTEBOOK).seeds["laptop"]
+    plant(tmp_path, "laptop", (*seeds, 77))  # a seed of the reader's own is left out
+    publish_notebook(NOTEBOOK, "laptop", tmp_path)
+    found = load_evidence(tmp_path / "evidence", NOTEBOOK, "laptop")
+    for name in experiment_of(NOTEBOOK).measures:
+        assert [r["seed"] for r in found.rows(name)] == list(seeds)
+    assert [c["seed"] for c in found.curves()] == list(seeds)
+    assert found.manifest["training_seconds"] == 10.0 * len(seeds)
+    assert found.manifest["measuring_seconds"] == 1.0 * len(seeds) * len(experiment_of(NOTEBOOK).measures)
+    assert found.manifest["seeds"] == list(seeds) and found.stale == []
