@@ -66,7 +66,8 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
     try:
         return check_seeds([int(x) for x in text.split(",") if x.strip()])
     except ValueError:
-        raise Refused(f"--seeds is {text!r}, but must be whole numbers from 0 up with commas, such as 0,1,2.") from None
+        wanted = "different whole numbers from 0 up with commas, such as 0,1,2"
+        raise Refused(f"--seeds is {text!r}, but must be {wanted}.") from None
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -227,7 +228,7 @@ def _clean(args: argparse.Namespace) -> int:
         kept = keep.read_bytes() if keep.exists() else None
         shutil.rmtree(folder, ignore_errors=True)
         if kept is not None:
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)  # on some systems a file in use keeps its folder
             keep.write_bytes(kept)
         print(f"Removed {name}/, {size / 1e6:.0f} MB{'; your guesses are kept' if kept is not None else ''}.")
     return 0

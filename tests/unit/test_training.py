@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 torch.set_num_threads(1)
-TINY = IGPT(side=8, colours=4, width=16, depth=1, heads=2, train=Train(steps=150, batch=4, ema=0.9))
+TINY = IGPT(side=8, colours=8, width=16, depth=1, heads=2, train=Train(steps=150, batch=4, ema=0.9))
 TRAIN_IN_A_PROCESS = f"""
 import functools, sys, torch
 torch.set_num_threads(1)

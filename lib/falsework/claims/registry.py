@@ -724,16 +724,16 @@ CLAIMS: tuple[Claim, ...] = (
         id="C20",
         quote_key="C20",
         gloss="If there is no noise in the image, it must be described with every single pixel.",
-        wording="What there is to say, J = I(x; x_sigma), grows as noise falls, and an empty caption says none of it.",
+        wording="What there is to say about a picture grows without end as its noise falls; an empty caption says none of it.",
         notebook="00_the_world",
         experiment="information",
         predicate=All(
             (
                 Part(
-                    Curve(Pick("J", "exact"), along="sigma", unit="bits of rise with noise"),
+                    Curve(Pick("J", "exact"), along="sigma", unit="bits at the steepest step up with noise"),
                     NonIncreasing(0.01),
                 ),
-                Part(Slope(Pick("J", "exact"), along="sigma", unit="bits of J per doubling of noise"), Below()),
+                Part(Slope(Pick("J", "exact"), along="sigma", unit="bits to say per doubling of noise"), Below()),
                 Part(level(_NO_CAPTION, "bits told by an empty caption"), Within(0.01)),
             )
         ),

@@ -117,6 +117,9 @@ def _judge_rows(claim: Claim, rows: Rows, preset: str) -> Verdict:
         failed = [not part.predicate.holds(sample) for part, sample in zip(claim.parts, samples)]
         if any(failed):
             state, prefix = "refuted", "The numerics that must hold do not: "
+    if state == "exact":  # a theorem has no interval: what was computed, and what it had to be
+        checks = [f"{number(f.effect)} {p.effect.unit} ({p.predicate.bar()})" for p, f in zip(claim.parts, findings)]
+        prefix, words = f"Computed on {_seeds(whole.seeds)}: ", "; ".join(checks)
     sentence = prefix + words + (f" ({'; '.join(whole.notes)})" if whole.notes else "")
     return Verdict(
         claim=claim.id,

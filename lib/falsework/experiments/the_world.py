@@ -62,8 +62,8 @@ def melting(subject: Subject) -> Measured:
 
 
 def as_seen(noisy_D: np.ndarray, sigma: float) -> np.ndarray:
-    """Return a noisy picture as uint8 (32, 32, 3), dimmed by the noise's own size so that it fits the screen."""
-    shown = noisy_D.reshape(32, 32, 3) / np.sqrt(1 + sigma**2)
+    """Return a noisy picture as uint8 (32, 32, 3), dimmed with the noise so that nearly all of it fits the screen."""
+    shown = noisy_D.reshape(32, 32, 3) / np.sqrt(1 + (1.7 * sigma) ** 2)
     return np.clip((shown + 1) * 127.5, 0, 255).round().astype(np.uint8)
 
 

@@ -36,15 +36,15 @@ def six_sets(pictures: np.ndarray, names: Sequence[str], styles: Sequence[str]) 
 
 def caption_levels(image: np.ndarray, captions: Mapping[str, str], bits: Mapping[str, float]) -> Figure:
     """Return one drawing beside its captions from nothing to nine cells, with the bits each tells on average."""
-    drawing, axes = canvas(11, 4.4, ncols=2, width_ratios=[1, 2.6])
+    drawing, axes = canvas(11, 4.4, ncols=2, width_ratios=[1, 3.2])
     axes[0, 0].imshow(image, interpolation="nearest")
     axes[0, 0].set_axis_off()
     ax = axes[0, 1]
     y = 0.0
     for level, text in captions.items():
-        lines = textwrap.wrap(text or "(nothing)", 66)
+        lines = textwrap.wrap(text or "(nothing)", 58)
         ax.text(0, y, level, weight="bold", va="top", fontsize=11, color=SERIES[0])
-        ax.text(0.14, y, "\n".join(lines), va="top", fontsize=10, color=INK if text else QUIET, linespacing=1.25)
+        ax.text(0.16, y, "\n".join(lines), va="top", fontsize=10, color=INK if text else QUIET, linespacing=1.25)
         ax.text(1.0, y, f"{bits[level]:.1f} bits", va="top", ha="right", fontsize=10, color=SERIES[1])
         y -= 0.075 + 0.062 * len(lines)
     ax.set(xlim=(0, 1), ylim=(y, 0.02))
@@ -99,10 +99,10 @@ def melting(
         for w, word in enumerate(words):
             shade = float(ink[w, i]) if not blank else (float(guess[w, hidden.index(i)]) if guess is not None else 0.0)
             colour = SERIES[1] if blank else INK
-            y = 36.5 + 4.6 * w
+            y = 36.0 + 4.4 * sum(1 + len(textwrap.wrap(x, 13)) for x in words[:w]) * 0.62
             if blank and guess is None:
-                ax.add_patch(Rectangle((2, y - 1.8), 28, 3.4, facecolor="#f1f4f6", edgecolor="none", clip_on=False))
-            ax.text(15.5, y, word, ha="center", va="center", fontsize=10.5, weight="bold", color=colour, alpha=shade)
+                ax.add_patch(Rectangle((2, y), 28, 3.2, facecolor="#f1f4f6", edgecolor="none", clip_on=False))
+            ax.text(15.5, y, textwrap.fill(word, 13), ha="center", va="top", fontsize=10, weight="bold", color=colour, alpha=shade)
         ax.set_ylim(32, -0.5)
     left, right = (
         ", ".join(f"{s:g}" for s in sigmas[: hidden[0]]),

@@ -26,8 +26,8 @@ class IGPT:
     """A pixel transformer on the training drawings, on white, `side` x `side` pixels in `colours` palette colours."""
 
     side: int = 16
-    colours: int = 256
-    width: int = 128
+    colours: int = 128
+    width: int = 64
     depth: int = 4
     heads: int = 4
     train: Train = field(default_factory=Train)
@@ -71,9 +71,10 @@ class IGPT:
         return fit_palette(self.images(load_emoji().split("train")), self.colours, seed=0)
 
 
+# core-seconds on one thread of a 2024 server core, and the bits per unseen drawing to expect at the end
 PRESETS = {
-    "smoke": IGPT(side=8, colours=32, width=32, depth=2, heads=2, train=Train(steps=60, batch=32)),
-    "laptop": IGPT(train=Train(steps=1000, batch=32)),
-    "overnight": IGPT(width=192, depth=6, heads=6, train=Train(steps=4000, batch=32)),
-    "gpu": IGPT(colours=512, width=512, depth=12, heads=8, train=Train(steps=6000, batch=128, lr=2e-3)),
+    "smoke": IGPT(side=8, colours=32, width=32, depth=2, heads=2, train=Train(steps=60, batch=32)),  # 4 s
+    "laptop": IGPT(train=Train(steps=1300, batch=16)),  # 280 s, 400 bits
+    "overnight": IGPT(width=128, train=Train(steps=5000, batch=16)),  # not measured
+    "gpu": IGPT(colours=512, width=512, depth=12, heads=8, train=Train(steps=6000, batch=128, lr=2e-3)),  # not measured
 }

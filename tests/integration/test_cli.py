@@ -1,0 +1,214 @@
+"""What a person types, at the command line or in a notebook: each mistake ends in one sentence and no training."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from falsework import cli, lesson
+from falsework.core.errors import Refused
+from falsework.core.paths import root as real_root
+
+NOTEBOOK = "01_igpt"
+
+
+@pytest.fixture(autouse=True)
+def own_root(tmp_path, monkeypatch) -> Path:
+    """Nothing here reads or writes the clone's own runs, evidence or weights."""
+    monkeypatch.setattr(cli, "root", lambda: tmp_path)
+    monkeypatch.setattr(lesson, "root", lambda: tmp_path)
+    return tmp_path
+
+
+def refused(capsys, *arguments: str) -> str:
+    """Run a command that must be refused and return its sentence."""
+    assert cli.main(list(arguments)) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("falsework: ") and err.count("\n") == 1
+    return err.removeprefix("falsework: ").strip()
+
+
+# ---- the command line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["measure", NOTEBOOK, "--preset=labtop"], ["PRESET is 'labtop'", "did you mean 'laptop'?"]),
+        (["publish", NOTEBOOK, "--preset=all"], ["PRESET is 'all'", "'smoke', 'laptop', 'overnight', 'gpu'"]),
+        (["run", "--preset=fast"], ["PRESET is 'fast'"]),
+        (["run", "--only=77"], ["--only is '77'", "'01_igpt'"]),
+        (["measure", "01_gpt"], ["The notebook is '01_gpt'", "did you mean '01_igpt'?"]),
+        (["publish", "nothing"], ["The notebook is 'nothing'"]),
+        (["measure", "10_verdicts"], ["The notebook '10_verdicts' measures nothing"]),
+        (["publish", "10_verdicts"], ["The notebook '10_verdicts' measures nothing"]),
+        (["publish", NOTEBOOK, "--preset=smoke"], ["'smoke' is a rehearsal and is never published"]),
+        (["publish", NOTEBOOK, "--preset=laptop"], ["lacks igpt seed 0", "run falsework measure 01_igpt"]),
+        (["measure", NOTEBOOK, "--set=ipgt.width=3"], ["An arm in OVERRIDES is 'ipgt'", "did you mean 'igpt'?"]),
+        (["measure", NOTEBOOK, "--set=igpt.widht=3"], ["A field of igpt is 'widht'", "did you mean 'width'?"]),
+        (["measure", NOTEBOOK, "--set=igpt.train.steps=few"], ["igpt.train.steps is 'few'", "of type int"]),
+        (["measure", NOTEBOOK, "--set=igpt.train.steps=0"], ["train.steps is 0, but must be above 0"]),
+        (["measure", NOTEBOOK, "--set=igpt.width"], ["--set was given 'igpt.width'", "ARM.FIELD=VALUE"]),
+        (["measure", NOTEBOOK, "--seeds=0,x"], ["--seeds is '0,x'", "such as 0,1,2"]),
+        (["measure", NOTEBOOK, "--seeds=0,0"], ["--seeds is '0,0'", "different whole numbers"]),
+        (["measure", NOTEBOOK, "--seeds=-1"], ["--seeds is '-1'", "from 0 up"]),
+    ],
+)
+def test_a_mistake_on_the_command_line_gives_exit_code_2_and_one_sentence(capsys, own_root, arguments, words):
+    text = refused(capsys, *arguments)
+    for word in words:
+        assert word in text
+    assert text.endswith(".") and not list(own_root.iterdir())
+
+
+def test_an_unknown_command_gives_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["mesure"])
+    assert stopped.value.code == 2 and "invalid choice: 'mesure'" in capsys.readouterr().err
+
+
+def test_clean_removes_what_was_measured_and_keeps_guesses_and_weights(capsys, own_root):
+    for name in ("runs/guesses.json", "runs/smoke/x.json", "artefacts/igpt/smoke-0/weights.safetensors"):
+        (own_root / name).parent.mkdir(parents=True, exist_ok=True)
+        (own_root / name).write_text(name)
+    assert cli.main(["clean"]) == 0
+    assert "your guesses are kept" in capsys.readouterr().out
+    assert [str(p.relative_to(own_root)) for p in sorted(own_root.rglob("*")) if p.is_file()] == [
+        "artefacts/igpt/smoke-0/weights.safetensors",
+        "runs/guesses.json",
+    ]
+    assert cli.main(["clean", "--artefacts"]) == 0
+    assert (own_root / "runs" / "guesses.json").read_text() == "runs/guesses.json"
+    assert not (own_root / "artefacts").exists()
+
+
+def test_status_counts_what_is_here(capsys, own_root):
+    (own_root / "artefacts" / "igpt" / "smoke-0").mkdir(parents=True)
+    (own_root / "artefacts" / "igpt" / "smoke-1.part").mkdir()
+    (own_root / "artefacts" / "igpt" / "smoke-0" / "weights.safetensors").write_bytes(b"0" * 2_000_000)
+    assert cli.main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert "01_igpt: nothing yet" in said and "1 trained models here, 2 MB; 1 unfinished" in said
+
+
+def test_verdicts_are_given_without_loading_torch():
+    code = """
+        import sys
+        from falsework import cli
+        code = cli.main(["verdicts"])
+        heavy = {"torch", "torchvision", "sklearn", "falsework.training"} & set(sys.modules)
+        raise SystemExit(f"loaded {heavy}" if heavy else code)
+    """
+    command = [sys.executable, "-c", "\n".join(line.strip() for line in code.splitlines())]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=real_root())
+    assert found.returncode == 0, found.stderr
+    lines = found.stdout.splitlines()
+    ids = [line.split()[0] for line in lines]
+    assert len(set(ids)) == len(ids) > 10 and all(re.fullmatch(r"C\d\d\w*", name) for name in ids)
+    states = ("supported", "refuted", "undecided", "exact", "not judged", "interpretive")
+    assert all(line[6:].startswith(states) for line in lines)
+
+
+# ---- a notebook
+
+
+def executed(folder: Path, parameters: dict, before: str = "") -> str:
+    """Run a notebook of two cells through papermill and return what its second cell printed or raised."""
+    cells = [
+        nbformat.v4.new_code_cell(
+            "PRESET: str = 'smoke'\nSEEDS: list = []\nOVERRIDES: dict = {}", metadata={"tags": ["parameters"]}
+        ),
+        nbformat.v4.new_code_cell(
+            f"from falsework import lesson\n{before}\n"
+            f"run = lesson.begin({NOTEBOOK!r}, PRESET, SEEDS, OVERRIDES)\nprint(run.preset, run.seeds)"
+        ),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    nbformat.write(notebook, folder / "in.ipynb")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        done = papermill.execute_notebook(
+            str(folder / "in.ipynb"),
+            str(folder / "out.ipynb"),
+            parameters=parameters,
+            cwd=str(folder),
+            progress_bar=False,
+            kernel_name="python3",
+        )
+    except papermill.PapermillExecutionError as fault:
+        return f"{fault.ename}: {fault.evalue}"
+    return "".join(o.get("text", "") for o in done.cells[-1].outputs)
+
+
+def same_sentence(**parameters: object) -> str:
+    """Return the sentence with which `begin` refuses, called as a function."""
+    settings = {"preset": "smoke", "seeds": [], "overrides": {}, **parameters}
+    with pytest.raises(Refused) as raised:
+        lesson.begin(NOTEBOOK, **settings)
+    return str(raised.value)
+
+
+def test_a_notebook_run_by_papermill_begins_with_the_parameters_it_was_given(tmp_path):
+    assert executed(tmp_path, {"PRESET": "laptop"}).splitlines()[-1] == "laptop ()"
+
+
+def test_seeds_given_as_text_are_refused_in_a_notebook_with_the_same_sentence(tmp_path):
+    said = executed(tmp_path, {"SEEDS": "[0, 1]"})
+    assert said == f"Refused: {same_sentence(seeds='[0, 1]')}"
+    assert "-y 'SEEDS: [0, 1]'" in said
+
+
+def test_a_misspelt_parameter_of_papermill_is_refused_and_not_passed_over(tmp_path):
+    said = executed(tmp_path, {"PRESETS": "laptop"})
+    assert re.match(r"Refused: A parameter of this notebook is 'PRESETS'.*did you mean 'PRESET'\?", said)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"preset": "labtop"}, "PRESET is 'labtop'"),
+        ({"seeds": [1, 1]}, "SEEDS is [1, 1]"),
+        ({"seeds": 0}, "SEEDS is 0"),
+        ({"overrides": "igpt.width=3"}, "OVERRIDES is 'igpt.width=3', but must be a dict"),
+        ({"overrides": {"igpt.widht": 3}}, "A field of igpt is 'widht'"),
+        ({"overrides": {"clip.width": 3}}, "An arm in OVERRIDES is 'clip'"),
+        ({"overrides": {"igpt.train": 3}}, "igpt.train is a group of fields"),
+    ],
+)
+def test_begin_refuses_what_the_command_line_refuses(parameters, words):
+    assert words in same_sentence(**parameters)
+
+
+def test_begin_refuses_an_unknown_notebook_naming_the_nearest():
+    with pytest.raises(Refused, match=r"The notebook is '01_gpt'.*did you mean '01_igpt'\?"):
+        lesson.begin("01_gpt")
+
+
+def test_begin_says_one_line_and_the_run_is_frozen(capsys):
+    run = lesson.begin(NOTEBOOK, "smoke", [0, 1], {"igpt.train.steps": 3})
+    assert capsys.readouterr().out.count("\n") == 1
+    assert (run.preset, run.seeds, run.overrides) == ("smoke", (0, 1), {"igpt.train.steps": 3})
+    with pytest.raises(AttributeError):
+        run.preset = "laptop"
+
+
+def test_without_seeds_and_evidence_a_measure_is_refused_with_the_cure(capsys):
+    run = lesson.begin(NOTEBOOK, "smoke", [])
+    with pytest.raises(Refused, match=r"There is no evidence for 'likelihood' of 01_igpt.*put a seed in SEEDS"):
+        run.measure("likelihood")
+
+
+def test_guesses_are_kept_beside_each_other_and_a_damaged_file_is_not_fatal(own_root, capsys):
+    run = lesson.begin(NOTEBOOK, "smoke", [])
+    run.guess("bits", 120)
+    run.guess("layer", 3)
+    assert lesson.guesses(own_root) == {NOTEBOOK: {"bits": {"answer": 120}, "layer": {"answer": 3}}}
+    (own_root / "runs" / "guesses.json").write_text("{")
+    assert lesson.guesses(own_root) == {}
