@@ -9,7 +9,8 @@ from __future__ import annotations
 import html
 import inspect
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -133,7 +134,8 @@ class Run:
             return [], {}, []
         from falsework.experiments.runner import measure
 
-        found = measure(self.notebook, (name,), self.preset, self.seeds, self.overrides, self.root)[name]
+        show = _refreshing() if os.environ.get("JPY_SESSION_NAME") else None  # set by Jupyter for a live notebook only
+        found = measure(self.notebook, (name,), self.preset, self.seeds, self.overrides, self.root, show=show)[name]
         arrays = next((r.arrays for r in found if r.arrays), {})
         return [row for r in found for row in r.rows], arrays, [row for r in found for row in r.curve]
 
@@ -175,6 +177,24 @@ def guesses(folder: Path) -> dict[str, dict[str, Any]]:
         return kept if isinstance(kept, dict) else {}
     except (OSError, ValueError):
         return {}
+
+
+def _refreshing() -> Callable[[np.ndarray], None]:
+    """Return a function that shows pictures in one place of a live notebook, each time over the last."""
+    from IPython.display import display
+
+    shown: list[Any] = []
+
+    def show(pictures: np.ndarray) -> None:
+        sheet = figures.picture(
+            figures.sheet(pictures, 8, times=5), "Four drawings, each beside the ending the model gives it now."
+        )
+        if shown:
+            shown[0].update(sheet)
+        else:
+            shown.append(display(sheet, display_id=True))
+
+    return show
 
 
 def scored_guesses(folder: Path) -> list[tuple[str, float, float]]:

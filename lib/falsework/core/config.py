@@ -29,14 +29,16 @@ def check_seeds(seeds: object) -> tuple[int, ...]:
         )
     given = list(seeds) if isinstance(seeds, list | tuple) else None
     if given is None or len(set(map(repr, given))) < len(given) or not all(type(s) is int and s >= 0 for s in given):
-        raise Refused(f"SEEDS is {seeds!r}, but must be a list of different whole numbers from 0 up, such as [0, 1, 2].")
+        raise Refused(
+            f"SEEDS is {seeds!r}, but must be a list of different whole numbers from 0 up, such as [0, 1, 2]."
+        )
     return tuple(given)
 
 
 def check_parameters(namespace: Mapping[str, Any], allowed: Iterable[str]) -> None:
     """Refuse any other ALL_CAPS name among a notebook's variables: papermill only warns of an unknown parameter."""
     for name, value in namespace.items():
-        plain = isinstance(value, str | int | float | list | dict | tuple) or value is None
+        plain = isinstance(value, str | int | float | list | dict) or value is None
         if name.isupper() and not name.startswith("_") and plain:
             one_of("A parameter of this notebook", name, allowed)
 

@@ -144,7 +144,9 @@ def publish(
         files["exhibits.npz"] = _npz(arrays)
         size = len(files["exhibits.npz"])
         if size > EXHIBIT_BYTES:
-            raise Refused(f"The exhibits of {notebook} are {size:,} bytes, but at most {EXHIBIT_BYTES:,} are published.")
+            raise Refused(
+                f"The exhibits of {notebook} are {size:,} bytes, but at most {EXHIBIT_BYTES:,} are published."
+            )
     for name, content in files.items():
         write_atomic(folder / name, content)
     recipes = {r.facts["recipe"] for r in results if r.facts.get("recipe")}

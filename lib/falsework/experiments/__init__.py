@@ -44,6 +44,7 @@ class Experiment:
     seeds: Mapping[str, tuple[int, ...]]
     measures: Mapping[str, Callable[[Subject], Measured]]
     data: Callable[[], Mapping[str, str]]
+    watch: Callable[[Any, Any], np.ndarray] | None = None  # (recipe, model in training) -> pictures, uint8 (N, S, S, 3)
 
 
 MODULES = {

@@ -190,6 +190,17 @@ def samples(subject: Subject) -> Measured:
     return Measured(rows, pictures)
 
 
+def watch(recipe: Any, model: Any) -> np.ndarray:
+    """Return four unseen drawings, each beside the lower half that the model gives it at this moment of its training."""
+    index = exhibits_index()[:4]
+    ids = recipe.ids(model, index).astype(np.int64)
+    T = ids.shape[1]
+    given = torch.from_numpy(ids[:, : T // 2]).to(model.head.weight.device)
+    ended = sample_tokens(model.step, given, T, generator_of("watch", device=given.device.type), temperature=0.9)
+    pairs = np.stack([ids, ended.cpu().numpy()], 1).reshape(-1, T)
+    return decode_pixels(pairs, model.palette.cpu().numpy(), recipe.side)
+
+
 def _nearest(ids: np.ndarray, train: np.ndarray, palette: np.ndarray) -> float:
     """Return the mean over pictures of the root-mean-square pixel distance (0 to 255) to the nearest training drawing."""
     x, t = (palette[i].reshape(len(i), -1).astype(np.float32) for i in (ids, train))
@@ -208,4 +219,5 @@ EXPERIMENT = Experiment(
     seeds={"smoke": (0, 1), "laptop": (0, 1, 2), "overnight": (0, 1, 2, 3, 4), "gpu": (0, 1, 2)},
     measures={"likelihood": likelihood, "layers": layers, "samples": samples},
     data=lambda: {"emoji": load_emoji().digest},
+    watch=watch,
 )

@@ -7,6 +7,7 @@ dask or ray on a cluster (`joblib.parallel_config`). Jobs leave their results in
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
 import threading
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 
 from falsework.core import versions
-from falsework.core.artefacts import Store, key_of, machine
+from falsework.core.artefacts import Store, key_of, machine, write_atomic
 from falsework.core.config import apply_overrides
 from falsework.core.errors import Refused, one_of
 from falsework.core.evidence import Result, load_result, save_result
@@ -38,6 +40,7 @@ class Job:
     overrides: tuple[tuple[str, Any], ...]
     root: str
     threads: int
+    watched: bool = False  # whether somebody is looking at the pictures of `Experiment.watch`
 
 
 def arms_of(experiment: Experiment, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +81,12 @@ def measure(
     overrides: Mapping[str, Any],
     root: Path,
     say: Callable[[str], None] | None = None,
+    show: Callable[[np.ndarray], None] | None = None,
 ) -> dict[str, list[Result]]:
     """Return results of the named measures for every arm and seed, training and measuring what is missing.
 
-    Interrupting ends the workers; what they had trained is kept in checkpoints and the next call goes on from there.
+    `say` receives one line a second, `show` pictures of the first model in training (`Experiment.watch`), for whoever
+    looks on. Interrupting ends the workers; what they had trained is kept, and the next call goes on from there.
     """
     experiment = experiment_of(notebook)
     assert experiment is not None, f"{notebook} measures nothing"
@@ -98,12 +103,12 @@ def measure(
         threads = max(1, cores // len(missing))
         frozen = tuple(overrides.items())
         jobs = [
-            Job(notebook, preset, arm, seed, tuple(names), frozen, str(root), threads)
-            for (arm, seed), names in missing.items()
+            Job(notebook, preset, arm, seed, tuple(names), frozen, str(root), threads, show is not None and not i)
+            for i, ((arm, seed), names) in enumerate(missing.items())
         ]
         # Never fewer than two workers: with one, joblib would train inside this process and could not be stopped.
         workers = 2 if preset == "gpu" else max(2, min(cores, len(jobs)))
-        with _progress(jobs, arms, root, say or _line):
+        with _progress(jobs, arms, root, say or _line, show):
             _run_all(jobs, workers)
     return {name: collect(experiment, name, preset, arms, seeds, runs)[0] for name in measures}
 
@@ -133,7 +138,15 @@ def run_job(job: Job) -> None:
         from falsework.recipes import obtain
 
         torch.set_num_threads(job.threads)
-        trained = obtain(recipe, job.seed, job.preset, Store(root / "artefacts"))
+        preview = preview_path(root, job.preset, job.notebook)
+
+        def watch(model: Any, step: int) -> None:
+            pictures = io.BytesIO()
+            np.save(pictures, experiment.watch(recipe, model), allow_pickle=False)  # type: ignore[misc]
+            write_atomic(preview, pictures.getvalue())
+
+        look = watch if job.watched and experiment.watch else None
+        trained = obtain(recipe, job.seed, job.preset, Store(root / "artefacts"), watch=look)
         model = trained.model
         facts = {k: trained.artefact.manifest[k] for k in ("threads", "seconds", "flops", "parameters", "device")}
         facts["recipe"] = recipe.name
@@ -159,8 +172,19 @@ def progress_path(root: Path, preset: str, notebook: str) -> Path:
     return root / "runs" / preset / notebook / "progress.json"
 
 
+def preview_path(root: Path, preset: str, notebook: str) -> Path:
+    """Return the file that holds the pictures of the model in training that is being watched."""
+    return progress_path(root, preset, notebook).with_name("preview.npy")
+
+
 @contextlib.contextmanager
-def _progress(jobs: list[Job], arms: Mapping[str, Any], root: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _progress(
+    jobs: list[Job],
+    arms: Mapping[str, Any],
+    root: Path,
+    say: Callable[[str], None],
+    show: Callable[[np.ndarray], None] | None,
+) -> Iterator[None]:
     """Poll the jobs' training logs once a second and say one line while the body runs."""
     done, began = threading.Event(), time.monotonic()
 
@@ -180,6 +204,8 @@ def _progress(jobs: list[Job], arms: Mapping[str, Any], root: Path, say: Callabl
         first = None
         what = ", ".join(sorted({j.arm for j in jobs}))
         path = progress_path(root, jobs[0].preset, jobs[0].notebook)
+        preview, seen = preview_path(root, jobs[0].preset, jobs[0].notebook), 0.0
+        preview.unlink(missing_ok=True)
         while not done.wait(1.0):
             share = sum(map(fraction, jobs)) / len(jobs)
             now = time.monotonic() - began
@@ -193,6 +219,10 @@ def _progress(jobs: list[Job], arms: Mapping[str, Any], root: Path, say: Callabl
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps({"text": text, "fraction": share, "left": left}))
             say(text)
+            with contextlib.suppress(OSError, ValueError):
+                if show is not None and preview.stat().st_mtime != seen:
+                    seen = preview.stat().st_mtime
+                    show(np.load(preview, allow_pickle=False))
 
     thread = threading.Thread(target=poll, daemon=True)
     thread.start()

@@ -102,7 +102,17 @@ def melting(
             y = 36.0 + 4.4 * sum(1 + len(textwrap.wrap(x, 13)) for x in words[:w]) * 0.62
             if blank and guess is None:
                 ax.add_patch(Rectangle((2, y), 28, 3.2, facecolor="#f1f4f6", edgecolor="none", clip_on=False))
-            ax.text(15.5, y, textwrap.fill(word, 13), ha="center", va="top", fontsize=10, weight="bold", color=colour, alpha=shade)
+            ax.text(
+                15.5,
+                y,
+                textwrap.fill(word, 13),
+                ha="center",
+                va="top",
+                fontsize=10,
+                weight="bold",
+                color=colour,
+                alpha=shade,
+            )
         ax.set_ylim(32, -0.5)
     left, right = (
         ", ".join(f"{s:g}" for s in sigmas[: hidden[0]]),

@@ -1,0 +1,60 @@
+"""Time rivals side by side: A B A B ..., so that a slow minute of the machine falls on all of them alike.
+
+Seconds are processor seconds of this process (`time.process_time`): with one thread they are what the work costs, and a
+busy neighbour hardly moves them.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+Times = dict[str, list[float]]
+
+
+def interleave(
+    rivals: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1, clock: Callable[[], float] | None = None
+) -> Times:
+    """Return seconds by name, `rounds` of each, in turns; the order turns round every second round."""
+    clock = clock or time.process_time
+    times: Times = {name: [] for name in rivals}
+    for i in range(-warmup, rounds):
+        for name in list(rivals)[:: 1 if i % 2 else -1]:
+            start = clock()
+            rivals[name]()
+            if i >= 0:
+                times[name].append(clock() - start)
+    return times
+
+
+def ratio(times: Times, of: str, to: str) -> str:
+    """Return "median (min-max)" over the rounds of seconds of one rival over another's in the same round."""
+    per_round = [a / b for a, b in zip(times[of], times[to])]
+    return f"{statistics.median(per_round):.3f} ({min(per_round):.3f}-{max(per_round):.3f})"
+
+
+def report(times: Times, unit: str = "s") -> None:
+    """Print the median and the span of every rival."""
+    scale = {"s": 1.0, "ms": 1e3}[unit]
+    for name, seconds in times.items():
+        low, mid, high = (scale * f(seconds) for f in (min, statistics.median, max))
+        print(f"  {name:<44} {mid:9.2f} {unit}  ({low:.2f}-{high:.2f}, {len(seconds)} rounds)")
+
+
+def heading(title: str, *packages: str) -> None:
+    """Print what is measured, on which processor and with which versions."""
+    names = ("torch", "numpy", *packages)
+    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in names)
+    print(f"{title}\n  {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

@@ -1,0 +1,66 @@
+"""One training step (forward, backward, AdamW) of our pixel transformer beside x-transformers', one thread, interleaved.
+
+Target: ours takes at most 1.08 of the peer's seconds. `python benchmarks/train_step.py --help` for the sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import torch
+from peers import COLOURS, LENGTH, XTransformer, count, ours
+from timing import heading, interleave, ratio, report
+from torch import nn
+
+from falsework.objectives.next_token import next_token
+from falsework.training import Train, generator_of, optimizers
+
+BATCH = 16
+
+
+def step_of(model: nn.Module, config: Train, fused: bool) -> Callable[[], None]:
+    """Return a function that trains one step on its own random batch, clipping as the course does."""
+    opts = optimizers(model, config)
+    if fused:  # the same groups in one kernel; Muon has none
+        opts = [torch.optim.AdamW(o.param_groups, fused=True) if isinstance(o, torch.optim.AdamW) else o for o in opts]
+    batch = {"ids": torch.randint(COLOURS, (BATCH, LENGTH))}
+    generator = generator_of("step")
+
+    def step() -> None:
+        next_token(model, batch, generator)[0].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for opt in opts:
+            opt.step()
+            opt.zero_grad(set_to_none=True)
+
+    return step
+
+
+def main() -> None:
+    """Print the seconds of a step at each width, and ours over the peer's best."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--widths", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--rounds", type=int, default=25)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    heading("One training step, batch 16 x 256 tokens, depth 4, 128 colours", "x-transformers")
+    adamw = Train(steps=1, batch=BATCH, lr=1e-3, muon=0.0)
+    for width in args.widths:
+        nets = {"ours": ours(width), "peer, flash": XTransformer(width), "peer, plain": XTransformer(width, flash=False)}
+        sizes = {name: count(net) for name, net in nets.items()}
+        assert all(abs(n / sizes["ours"] - 1) < 0.02 for n in sizes.values()), f"unequal parameters: {sizes}"
+        rivals = {name: step_of(net, adamw, fused=True) for name, net in nets.items()}
+        rivals["ours, AdamW as in fit"] = step_of(ours(width), adamw, fused=False)
+        rivals["ours, Muon + AdamW as in fit"] = step_of(ours(width), Train(steps=1, batch=BATCH), fused=False)
+        times = interleave(rivals, args.rounds, warmup=3)
+        print(f"width {width}: {sizes['ours']:,} parameters, the peer {sizes['peer, flash']:,}")
+        report(times, "ms")
+        best = min(("peer, flash", "peer, plain"), key=lambda name: sum(times[name]))
+        for name in (n for n in rivals if n.startswith("ours")):
+            print(f"  {name} / {best}: {ratio(times, name, best)}")
+
+
+if __name__ == "__main__":
+    main()
