@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 
 import torch
-from peers import COLOURS, LENGTH, count, gpt2, ours
-from timing import heading, interleave, ratio, report
 
 from falsework.samplers import sample_tokens
 from falsework.training import generator_of
+from peers import COLOURS, LENGTH, count, gpt2, ours
+from timing import heading, interleave, ratio, report
 
 SETTINGS = [(a, c) for a in ("sdpa", "eager") for c in ("dynamic", "static")]
 

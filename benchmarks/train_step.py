@@ -9,12 +9,12 @@ import argparse
 from collections.abc import Callable
 
 import torch
-from peers import COLOURS, LENGTH, XTransformer, count, ours
-from timing import heading, interleave, ratio, report
 from torch import nn
 
 from falsework.objectives.next_token import next_token
 from falsework.training import Train, generator_of, optimizers
+from peers import COLOURS, LENGTH, XTransformer, count, ours
+from timing import heading, interleave, ratio, report
 
 BATCH = 16
 
@@ -22,8 +22,8 @@ BATCH = 16
 def step_of(model: nn.Module, config: Train, fused: bool) -> Callable[[], None]:
     """Return a function that trains one step on its own random batch, clipping as the course does."""
     opts = optimizers(model, config)
-    if fused:  # the same groups in one kernel; Muon has none
-        opts = [torch.optim.AdamW(o.param_groups, fused=True) if isinstance(o, torch.optim.AdamW) else o for o in opts]
+    for group in opts[0].param_groups:  # AdamW's; Muon has no fused form
+        group["fused"] = fused
     batch = {"ids": torch.randint(COLOURS, (BATCH, LENGTH))}
     generator = generator_of("step")
 
@@ -48,18 +48,22 @@ def main() -> None:
     heading("One training step, batch 16 x 256 tokens, depth 4, 128 colours", "x-transformers")
     adamw = Train(steps=1, batch=BATCH, lr=1e-3, muon=0.0)
     for width in args.widths:
-        nets = {"ours": ours(width), "peer, flash": XTransformer(width), "peer, plain": XTransformer(width, flash=False)}
+        nets = {
+            "ours": ours(width),
+            "peer with flash": XTransformer(width),
+            "peer without": XTransformer(width, flash=False),
+        }
         sizes = {name: count(net) for name, net in nets.items()}
         assert all(abs(n / sizes["ours"] - 1) < 0.02 for n in sizes.values()), f"unequal parameters: {sizes}"
-        rivals = {name: step_of(net, adamw, fused=True) for name, net in nets.items()}
-        rivals["ours, AdamW as in fit"] = step_of(ours(width), adamw, fused=False)
-        rivals["ours, Muon + AdamW as in fit"] = step_of(ours(width), Train(steps=1, batch=BATCH), fused=False)
+        kinds = {"AdamW": False, "fused AdamW": True}
+        rivals = {f"{n}, {k}": step_of(net, adamw, fused) for n, net in nets.items() for k, fused in kinds.items()}
+        rivals["ours, Muon + AdamW"] = step_of(ours(width), Train(steps=1, batch=BATCH), fused=False)
         times = interleave(rivals, args.rounds, warmup=3)
-        print(f"width {width}: {sizes['ours']:,} parameters, the peer {sizes['peer, flash']:,}")
+        print(f"width {width}: {sizes['ours']:,} parameters, the peer {sizes['peer with flash']:,}")
         report(times, "ms")
-        best = min(("peer, flash", "peer, plain"), key=lambda name: sum(times[name]))
-        for name in (n for n in rivals if n.startswith("ours")):
-            print(f"  {name} / {best}: {ratio(times, name, best)}")
+        for kind in kinds:
+            print(f"  ours / peer with flash, {kind}: {ratio(times, f'ours, {kind}', f'peer with flash, {kind}')}")
+        print(f"  ours, Muon / AdamW: {ratio(times, 'ours, Muon + AdamW', 'ours, AdamW')}")
 
 
 if __name__ == "__main__":

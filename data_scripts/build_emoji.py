@@ -37,6 +37,7 @@ from emoji_concepts import (
     merge_twins,
     read_concepts,
 )
+
 from falsework.core.dataset import digest_arrays
 from falsework.core.errors import Refused
 from falsework.data.emoji import words_of

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
 from falsework.core.rng import seed_of
 from falsework.data.emoji import words_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+
 from falsework.core.paths import root
 from falsework.core.rng import rng
 from falsework.data.emoji import load_emoji

@@ -59,10 +59,11 @@ class Train:
 
 @dataclass(frozen=True)
 class Fit:
-    """What a training run cost: FLOPs of one step (forward and backward), wall seconds and threads."""
+    """What a training run cost: FLOPs of one step (forward and backward), wall seconds, core-seconds and threads."""
 
     flops_per_step: int
     seconds: float
+    core_seconds: float
     threads: int
 
 
@@ -127,9 +128,10 @@ def fit(
     peaks = [[g["lr"] for g in o.param_groups] for o in opts]
     average = {n: p.detach().clone() for n, p in model.named_parameters()} if config.ema else {}
     flops = count_flops(model, objective, batches(0))
-    start, seconds = _restore(folder, model, opts, average)
+    start, seconds, core = _restore(folder, model, opts, average)
     log = _open_log(folder / "log.jsonl", start)
     every, saved, began = max(1, config.steps // 200), time.monotonic(), time.monotonic() - seconds
+    core_began = time.process_time() - core
     looks = {round(config.steps * i / 12) for i in range(1, 12)}
     model.train()
     with log:
@@ -161,14 +163,15 @@ def fit(
                 watch(model, step)
                 model.train()
             if time.monotonic() - saved > checkpoint_seconds:
-                _save(folder, model, opts, average, step + 1, time.monotonic() - began)
+                spent = (time.monotonic() - began, time.process_time() - core_began)
+                _save(folder, model, opts, average, step + 1, spent)
                 saved = time.monotonic()
     if average:
         with torch.no_grad():
             for n, p in model.named_parameters():
                 p.copy_(average[n])
     model.eval()
-    return Fit(flops, time.monotonic() - began, torch.get_num_threads())
+    return Fit(flops, time.monotonic() - began, time.process_time() - core_began, torch.get_num_threads())
 
 
 def _device(model: nn.Module) -> str:
@@ -201,7 +204,7 @@ def _save(
     opts: list[torch.optim.Optimizer],
     average: dict[str, Tensor],
     step: int,
-    seconds: float,
+    spent: tuple[float, float],
 ) -> None:
     tensors = _weights(model, average)
     for i, opt in enumerate(opts):
@@ -209,29 +212,29 @@ def _save(
             tensors |= {f"opt.{i}.{p}.{k}": v for k, v in state.items() if isinstance(v, Tensor)}
     part = folder / "checkpoint.part"
     clean = {k: v.detach().contiguous() for k, v in tensors.items()}
-    save_file(clean, part, metadata={"step": str(step), "seconds": f"{seconds:.3f}"})
+    save_file(clean, part, metadata={"step": str(step), "seconds": f"{spent[0]:.3f}", "core_seconds": f"{spent[1]:.3f}"})
     os.replace(part, folder / "checkpoint.safetensors")
 
 
 def _restore(
     folder: Path, model: nn.Module, opts: list[torch.optim.Optimizer], average: dict[str, Tensor]
-) -> tuple[int, float]:
-    """Load the folder's checkpoint, if there is a readable one; return (first step to do, seconds already spent)."""
+) -> tuple[int, float, float]:
+    """Load the folder's checkpoint, if there is a readable one; return (step, seconds, core-seconds) so far."""
     path = folder / "checkpoint.safetensors"
     if not path.exists():
-        return 0, 0.0
+        return 0, 0.0, 0.0
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as f:
             meta = f.metadata() or {}
         tensors = load_file(path, device=_device(model))
-        step, seconds = int(meta["step"]), float(meta["seconds"])
+        step, seconds, core = int(meta["step"]), float(meta["seconds"]), float(meta["core_seconds"])
         if any(tensors[n].shape != t.shape for n, t in _weights(model, average).items()):
             raise ValueError("it holds another net")
     except (SafetensorError, OSError, KeyError, ValueError):
         print(f"The checkpoint {path.name} was unreadable; training starts again from step 0.")
-        return 0, 0.0
+        return 0, 0.0, 0.0
     model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     for n in average:
         average[n].copy_(tensors[f"average.{n}"])
@@ -242,4 +245,4 @@ def _restore(
                 _, _, p, key = k.split(".", 3)
                 state.setdefault(int(p), {})[key] = v
         opt.load_state_dict({"state": state, "param_groups": opt.state_dict()["param_groups"]})
-    return step, seconds
+    return step, seconds, core

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+
 from falsework import cli, lesson
 from falsework.core.errors import Refused
 from falsework.core.paths import root as real_root

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+
 from falsework import cli
 from falsework.core import versions
 from falsework.core.errors import Refused
@@ -348,7 +349,7 @@ def plant(root: Path, preset: str, seeds: tuple[int, ...]) -> None:
             for seed in seeds:
                 key = result_key(experiment, name, preset, arm, seed, recipe)
                 at = {"arm": arm, "seed": seed}
-                facts = {"recipe": "igpt", "seconds": 10.0, "measure_seconds": 1.0, "machine": {"cpu": "abacus"}}
+                facts = {"recipe": "igpt", "core_seconds": 10.0, "measure_seconds": 1.0, "machine": {"cpu": "abacus"}}
                 curve = [{**at, "step": 0, "loss": 1.0}]
                 rows = [{**at, "metric": "bits", "value": 2.5}]
                 save_result(root / "runs", preset, NOTEBOOK, Result(name, arm, seed, key, rows, curve, {}, facts))
@@ -383,6 +384,6 @@ def test_all_seeds_are_published_with_one_curve_a_model_and_their_cost(tmp_path)
     for name in experiment_of(NOTEBOOK).measures:
         assert [r["seed"] for r in found.rows(name)] == list(seeds)
     assert [c["seed"] for c in found.curves()] == list(seeds)
-    assert found.manifest["training_seconds"] == 10.0 * len(seeds)
-    assert found.manifest["measuring_seconds"] == 1.0 * len(seeds) * len(experiment_of(NOTEBOOK).measures)
+    assert found.manifest["training_core_seconds"] == 10.0 * len(seeds)
+    assert found.manifest["measuring_core_seconds"] == 1.0 * len(seeds) * len(experiment_of(NOTEBOOK).measures)
     assert found.manifest["seeds"] == list(seeds) and found.stale == []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from redraw import NOTEBOOKS, ROOT, environment, papermill, scratch_course
 
 HERE = Path(__file__).parent

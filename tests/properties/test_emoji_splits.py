@@ -6,10 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from falsework.core.errors import Refused
-from falsework.data.emoji import PARTS, VENDORS, load_emoji, words_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+from falsework.core.errors import Refused
+from falsework.data.emoji import PARTS, VENDORS, load_emoji, words_of
 
 emoji = load_emoji()
 EVERY = np.arange(len(emoji))

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+
 from falsework.claims.effects import LogRatio, Pick, Slope, Threshold, difference
 from falsework.claims.lines import Curve, PastPeak
 from falsework.claims.predicates import Above, RatioAtLeast, Within

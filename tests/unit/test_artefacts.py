@@ -19,12 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from falsework.core import artefacts
-from falsework.core.artefacts import FILES, Artefact, Store, file_digest, key_of, seal, unseal, write_atomic
-from falsework.core.errors import Refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+
+from falsework.core import artefacts
+from falsework.core.artefacts import FILES, Artefact, Store, file_digest, key_of, seal, unseal, write_atomic
+from falsework.core.errors import Refused
 
 WEIGHTS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "palette": np.array([[1, 2, 3]], np.uint8)}
 DESCRIPTION = {"recipe": {"kind": "Toy", "width": 3, "train": {"lr": 0.1}}, "seed": 0, "version": 1}

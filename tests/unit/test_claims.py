@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from falsework.claims.effects import LogRatio, Missing, Pick, Share, Threshold, difference, level
 from falsework.claims.lines import Curve, Grid, NonIncreasing, Staircase
 from falsework.claims.predicates import Above, All, Below, Part, RatioAtLeast, RatioAtMost, Within, as_data

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from falsework.core.artefacts import key_of
 from falsework.core.config import (
     apply_overrides,
@@ -16,8 +19,6 @@ from falsework.core.config import (
     replace_field,
 )
 from falsework.core.errors import Refused, one_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @dataclass(frozen=True)

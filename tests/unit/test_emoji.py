@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from falsework.core.dataset import Dataset
 from falsework.core.errors import Refused
 from falsework.core.paths import root

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from falsework.core import evidence, versions
 from falsework.core.artefacts import seal, unseal
 from falsework.core.errors import Refused
@@ -19,8 +22,6 @@ from falsework.core.evidence import (
     result_path,
     save_result,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 WHERE = ("01_igpt", "laptop")
 WHICH = ("likelihood", "igpt", 0, "0123456789ab")

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from falsework.core import versions
 from falsework.core.config import replace_field
 

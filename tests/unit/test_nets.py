@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from falsework.core.errors import Refused
-from falsework.nets.igpt import PixelTransformer
-from falsework.nets.trunk import Trunk
-from falsework.samplers import sample_tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
+
+from falsework.core.errors import Refused
+from falsework.nets.igpt import PixelTransformer
+from falsework.nets.trunk import Trunk
+from falsework.samplers import sample_tokens
 
 torch.set_num_threads(1)
 SIDE, K, T = 4, 7, 16

@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from falsework.core.errors import Refused
 from falsework.nets.igpt import PixelTransformer
 from falsework.probes.likelihood import bits_per_token, neighbour_bits
@@ -19,7 +21,6 @@ from falsework.probes.linear import (
     probe_accuracy,
     ridge_fit,
 )
-from torch import nn
 
 torch.set_num_threads(1)
 START = np.array([0.5, 0.3, 0.2])

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from falsework.core import stats
-from falsework.core.errors import Refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from falsework.core import stats
+from falsework.core.errors import Refused
 
 
 def test_t_interval_against_hand():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from falsework.core.errors import Refused
-from falsework.tokens import decode_pixels, encode_pixels, fit_palette
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from falsework.core.errors import Refused
+from falsework.tokens import decode_pixels, encode_pixels, fit_palette
 
 # few values, so that ties and doubles are common, beside all values
 CHANNEL = st.one_of(st.sampled_from([0, 1, 2, 128, 254, 255]), st.integers(0, 255))

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import nn
+
 from falsework import training
 from falsework.core.artefacts import Store, key_of
 from falsework.core.errors import Refused
@@ -21,8 +24,6 @@ from falsework.objectives.next_token import next_token
 from falsework.recipes import description_of, igpt, obtain
 from falsework.recipes.igpt import IGPT
 from falsework.training import Train, count_flops, fit, generator_of, optimizers, schedule
-from safetensors.torch import save_file
-from torch import nn
 
 torch.set_num_threads(1)
 TINY = IGPT(side=8, colours=8, width=16, depth=1, heads=2, train=Train(steps=150, batch=4, ema=0.9))
@@ -152,7 +153,7 @@ def test_an_unreadable_checkpoint_is_said_and_training_starts_again(tmp_path, ca
     fit(wanted, squares, some_x, config, 0, tmp_path, checkpoint_seconds=-1.0)
     path = tmp_path / "checkpoint.safetensors"
     if damage == "another net's":
-        save_file({"model.v": torch.zeros(2)}, path, metadata={"step": "3", "seconds": "1"})
+        save_file({"model.v": torch.zeros(2)}, path, metadata={"step": "3", "seconds": "1", "core_seconds": "1"})
     elif damage == "not a checkpoint":
         save_file({"v": torch.zeros(2)}, path)
     else:

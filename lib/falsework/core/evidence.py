@@ -139,7 +139,11 @@ def publish(
     curves = [row for r in results for row in r.curve]
     if curves:
         files["curves.csv"] = _csv_bytes(curves)
-    arrays = {n: a for r in results for n, a in r.arrays.items()}
+    arrays: dict[str, np.ndarray] = {}
+    for r in results:
+        if twice := sorted(arrays.keys() & r.arrays.keys()):
+            raise Refused(f"Two results of {notebook} hold the exhibit {twice[0]!r}, but a name may stand only once.")
+        arrays |= r.arrays
     if arrays:
         files["exhibits.npz"] = _npz(arrays)
         size = len(files["exhibits.npz"])

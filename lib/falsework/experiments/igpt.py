@@ -11,26 +11,12 @@ import torch
 from falsework.core.rng import rng
 from falsework.data.emoji import load_emoji
 from falsework.experiments import Experiment, Measured, Subject
-from falsework.probes.likelihood import bits_per_token, neighbour_bits
+from falsework.probes.likelihood import bits_per_token, caption_code_bits, neighbour_bits
 from falsework.probes.linear import layer_features, probe_accuracy
 from falsework.recipes.igpt import PRESETS
 from falsework.samplers import sample_tokens
 from falsework.tokens import decode_pixels
 from falsework.training import generator_of
-
-
-def word_bits() -> dict[str, float]:
-    """Return the mean bits of a caption's words when every word costs -log2 of its own frequency at that level.
-
-    As if words came independently and every list were open: far above what a caption tells, so a generous bound.
-    """
-    emoji = load_emoji()
-    out = {}
-    for level in emoji.levels[1:]:
-        words = [text.split() for text in emoji.captions(np.arange(len(emoji)), level)]
-        _, where, counts = np.unique([w for row in words for w in row], return_inverse=True, return_counts=True)
-        out[level] = float(-np.log2(counts[where] / counts.sum()).sum() / len(words))
-    return out
 
 
 def test_index(subject: Subject, most: int) -> np.ndarray:
@@ -52,6 +38,9 @@ def likelihood(subject: Subject) -> Measured:
     rows = [{"metric": "bits_per_image", "value": total}, {"metric": "bits_per_pixel", "value": total / ids.shape[1]}]
     for region, mask in (("background", blank), ("drawing", ~blank)):
         rows.append({"metric": "bits_in_region", "region": region, "value": float((bits * mask).sum(1).mean())})
+        rows.append(
+            {"metric": "share_in_region", "region": region, "value": float((bits * mask).sum(1).mean()) / total}
+        )
         rows.append({"metric": "pixels_in_region", "region": region, "value": float(mask.sum(1).mean())})
     train = recipe.ids(model, emoji.split("train"))
     for name, value in neighbour_bits(train, ids, side, len(model.palette)).items():
@@ -66,7 +55,11 @@ def likelihood(subject: Subject) -> Measured:
         h = emoji.caption_entropy(level)
         rows.append({"metric": "caption_bits", "level": level, "value": h})
         rows.append({"metric": "caption_share", "level": level, "value": h / total})
-    rows += [{"metric": "word_bits", "level": level, "value": b} for level, b in word_bits().items()]
+        # in an open world an unseen caption must be spelled: an upper bound on what it can tell (censored = -1)
+        texts = [emoji.captions(i, level) for i in (emoji.split("train"), emoji.split("val"), test)]
+        code = float(caption_code_bits(*texts).mean())
+        rows.append({"metric": "caption_code_bits", "level": level, "value": code, "censored": -1})
+        rows.append({"metric": "caption_code_share", "level": level, "value": code / total, "censored": -1})
     rows += [{"metric": "item_bits", "item": int(i), "value": float(b)} for i, b in zip(test, bits.sum(1))]
     arrays = {}
     if subject.seed == 0:

@@ -34,7 +34,7 @@ def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
     results = [r if first[(r.arm, r.seed)] is r else _without_curve(r) for r in results]
     models = {(r.arm, r.seed): r.facts for r in results}
     measuring = sum(r.facts["measure_seconds"] for r in results)
-    training = sum(f.get("seconds", 0.0) for f in models.values())
+    training = sum(f.get("core_seconds", 0.0) for f in models.values())
     facts = {
         "machine": results[0].facts["machine"],
         "seeds": list(seeds),
@@ -42,9 +42,9 @@ def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
             f"{a}/{s}": {k: v for k, v in f.items() if k not in ("machine", "measure_seconds")}
             for (a, s), f in models.items()
         },
-        "training_seconds": round(training, 1),
-        "measuring_seconds": round(measuring, 1),
-        "seconds_a_seed": round((training + measuring) / max(1, len(seeds)), 1),
+        "training_core_seconds": round(training, 1),
+        "measuring_core_seconds": round(measuring, 1),
+        "core_seconds_a_seed": round((training + measuring) / max(1, len(seeds)), 1),
     }
     return publish(root / "evidence", notebook, preset, results, facts, experiment.data())
 

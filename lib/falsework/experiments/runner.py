@@ -148,22 +148,23 @@ def run_job(job: Job) -> None:
         look = watch if job.watched and experiment.watch else None
         trained = obtain(recipe, job.seed, job.preset, Store(root / "artefacts"), watch=look)
         model = trained.model
-        facts = {k: trained.artefact.manifest[k] for k in ("threads", "seconds", "flops", "parameters", "device")}
+        cost = ("threads", "seconds", "core_seconds", "flops", "parameters", "device")
+        facts = {k: trained.artefact.manifest[k] for k in cost}
         facts["recipe"] = recipe.name
         facts["model"] = trained.key
         curve = [{"arm": job.arm, "seed": job.seed, **row} for row in trained.artefact.log()]
     subject = Subject(job.preset, job.arm, job.seed, recipe, model)
     for name in job.measures:
-        start = time.perf_counter()
+        start = time.process_time()
         found = experiment.measures[name](subject)
         rows = [{"arm": job.arm, "seed": job.seed, **row} for row in found.rows]
         key = result_key(experiment, name, job.preset, job.arm, job.seed, recipe)
-        cost = {**facts, "measure_seconds": round(time.perf_counter() - start, 1), "machine": machine()}
+        facts_here = {**facts, "measure_seconds": round(time.process_time() - start, 1), "machine": machine()}
         save_result(
             root / "runs",
             job.preset,
             job.notebook,
-            Result(name, job.arm, job.seed, key, rows, curve, found.arrays, cost),
+            Result(name, job.arm, job.seed, key, rows, curve, found.arrays, facts_here),
         )
 
 

@@ -196,3 +196,19 @@ def game_bits(exhibits: dict[str, np.ndarray], choices: str, belief: float) -> t
     right = np.array([int(c) - 1 for c in choices]) == truth
     yours = -np.log2(np.where(right, belief, (1 - belief) / 3)).sum()
     return float(yours), float(-np.log2(model[np.arange(len(truth)), truth]).sum())
+
+
+def layers_in_words(table: pd.DataFrame) -> str:
+    """Return what the probes found, one line a factor: the layer chosen on validation, and its floors."""
+    lines = []
+    for factor in ("group", "style"):
+        best = {
+            weights: value(table, "probe_best", factor=factor, weights=weights)
+            for weights in ("trained", "random", "pixels")
+        }
+        chance = value(table, "chance", factor=factor)
+        lines.append(
+            f"{factor:5}  iGPT {best['trained']:.2f}   untrained {best['random']:.2f}   "
+            f"raw pixels {best['pixels']:.2f}   chance {chance:.2f}"
+        )
+    return "\n".join(lines)

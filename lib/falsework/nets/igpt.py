@@ -27,7 +27,7 @@ class PixelTransformer(nn.Module):
         self.trunk = Trunk(width, depth, heads)
         self.head = nn.Linear(width, K)
         nn.init.normal_(self.colour.weight, std=0.02)
-        nn.init.zeros_(self.head.weight)  # the first guess is uniform: log2 K bits a pixel
+        nn.init.zeros_(self.head.weight)  # the first guess is nearly uniform: log2 K bits a pixel
 
     def stem(self, ids_BT: Tensor) -> Tensor:
         """Return (B, T + 1, C): position t holds pixel t - 1 and the place of pixel t; the last place wraps unused."""

@@ -91,6 +91,7 @@ def obtain(
             "device": device,
             "threads": cost.threads,
             "seconds": round(cost.seconds, 1),
+            "core_seconds": round(cost.core_seconds, 1),
             "flops": cost.flops_per_step * recipe.train.steps,  # type: ignore[attr-defined]
             "parameters": numbers,
         }

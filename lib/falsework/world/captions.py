@@ -1,68 +1,158 @@
-"""The caption ladder of scenes: six levels from nothing to the whole picture, each adding factors to the one before.
+"""The caption ladder: seven levels from no words to the pixels themselves, each saying all that the last one said.
 
-Which factor is named first is an ordering. By visible energy (what moves most pixels first) is the default, and it is
-measured, not decreed; the human order (thing first) is kept as the control.
+    none    thing    short    descriptive    ultra    near-exact    pixel-words
+    L0      L1       L2       L3             L4       L5            L6
 
-Dimension key: N scenes, F factors.
+Which factor is named at which level follows from an ORDER of the factors and the fixed counts in NAMED. Two
+orders with the same counts, and in the exact world the same bits at every level, so only the order differs:
+
+    energy   by visible energy, measured on the renders by `visible_energy`: what moves most pixels comes first
+    human    by habit: first the thing, then how it looks, then where it is, then the rest
+
+Level "pixel-words" is the render's pixels written as words, never the texture that is laid over it.
+
+Dimension key: N scenes, S side of the picture, D = 3 S^2 numbers of a picture.
 """
 
 from __future__ import annotations
 
+from functools import cache, cached_property
+
 import numpy as np
 
-from falsework.core.errors import one_of
-from falsework.core.rng import rng
+from falsework.core.dataset import Index, digest_arrays
+from falsework.core.errors import Refused, one_of
 from falsework.world.render import render, to_unit
 from falsework.world.scene import EXACT, Grammar, Scenes
 
-LEVELS = ("none", "thing", "short", "descriptive", "ultra", "near-exact", "pixels")
-NAMED = (0, 1, 3, 5, 7, 8, 9)  # how many factors of the nine each level names
-HUMAN = ("shape", "colour", "size", "position", "background", "style", "light", "nudge_x", "nudge_y")
+LEVELS = ("none", "thing", "short", "descriptive", "ultra", "near-exact", "pixel-words")
+NAMED = (0, 1, 4, 5, 7, 8, 9)  # how many factors of the order each level names
+HUMAN_ORDER = ("shape", "colour", "size", "style", "position", "background", "light", "nudge_x", "nudge_y")
 ORDERS = ("energy", "human")
 
 
-def visible_energy(grammar: Grammar = EXACT, n: int = 2000) -> dict[str, float]:
-    """Return each factor's visible energy: the mean squared change of the whole picture (pixels -1 to 1, summed)
+def visible_energy(images: np.ndarray, grammar: Grammar = EXACT) -> dict[str, float]:
+    """Return factor -> visible energy, the most visible first.
 
-    when that factor alone is drawn anew, over `n` random scenes.
+    The energy of a factor is E|x - E[x | all other factors]|^2, summed over the picture: half the mean squared
+    change of the pixels when the factor alone is drawn anew (the total-effect variance of Homma and Saltelli,
+    1996). Exact: every scene is counted once.
+
+    images: (N, D) in [-1, 1], every scene of the grammar in its own order; raises Refused otherwise.
     """
-    draw = rng("visible_energy", grammar.name)
-    scenes = {f: draw.integers(len(v), size=n) for f, v in grammar.factors.items()}
-    before = to_unit(render(scenes, grammar)).reshape(n, -1)
-    out = {}
-    for factor, values in grammar.factors.items():
-        moved = {**scenes, factor: (scenes[factor] + draw.integers(1, len(values), size=n)) % len(values)}
-        out[factor] = float(((to_unit(render(moved, grammar)).reshape(n, -1) - before) ** 2).sum(1).mean())
-    return out
+    if images.ndim != 2 or len(images) != len(grammar):
+        raise Refused(f"Energy needs all {len(grammar)} pictures as (N, D), but got shape {images.shape}.")
+    grid, d = images.reshape(*grammar.shape, -1), images.shape[1]
+    energy = {f: d * float(grid.var(axis=a).mean(dtype=np.float64)) for a, f in enumerate(grammar.factors)}
+    return dict(sorted(energy.items(), key=lambda item: -item[1]))
 
 
-def factor_order(order: str, grammar: Grammar = EXACT) -> tuple[str, ...]:
-    """Return the factors in the order in which captions name them: "energy" (measured) or "human"."""
-    if one_of("The order of the caption levels", order, ORDERS) == "human":
-        return HUMAN
-    energy = visible_energy(grammar)
-    return tuple(sorted(energy, key=lambda f: -energy[f]))
+def energy_order(images: np.ndarray, grammar: Grammar = EXACT) -> tuple[str, ...]:
+    """Return the factors by measured visible energy, the most visible first (arguments as `visible_energy`)."""
+    return tuple(visible_energy(images, grammar))
 
 
-def level_factors(order: str, grammar: Grammar = EXACT) -> dict[str, tuple[str, ...]]:
-    """Return the factors that each level names, in order: every level contains the one before."""
-    factors = factor_order(order, grammar)
-    return {level: factors[:k] for level, k in zip(LEVELS, NAMED)}
+def ladder_factors(order: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return level -> the factors it names, for an order of all factors; raises Refused for a wrong number of them."""
+    if len(set(order)) != NAMED[-1] or len(order) != NAMED[-1]:
+        raise Refused(f"An order names {NAMED[-1]} different factors, but got {order!r}.")
+    return {level: tuple(order[:count]) for level, count in zip(LEVELS, NAMED)}
 
 
-def level_codes(scenes: Scenes, order: str, grammar: Grammar = EXACT) -> dict[str, np.ndarray]:
-    """Return int64 codes (N,) by level: equal codes, equal captions. "pixels" tells the whole render."""
-    return {level: grammar.code(scenes, named) for level, named in level_factors(order, grammar).items()}
+def level_codes(scenes: Scenes, order: str = "energy", grammar: Grammar = EXACT) -> dict[str, np.ndarray]:
+    """Return level -> int64 (N,): what the captions of these scenes say, as one integer; 0 for "none".
+
+    Equal codes, equal captions; each level determines the one before. order: "energy", measured on all renders of
+    the grammar, or "human"; raises Refused for another.
+    """
+    human = one_of("The order of the caption levels", order, ORDERS) == "human"
+    factors = HUMAN_ORDER if human else energy_order(to_unit(render(grammar.scenes(), grammar)), grammar)
+    return {level: grammar.code(scenes, named) for level, named in ladder_factors(factors).items()}
 
 
-def caption(scene: dict[str, str], named: tuple[str, ...]) -> str:
-    """Return one plain English phrase that names these factors of a scene (factor -> value name) and no others."""
-    told = {f: scene[f] for f in named}
-    words = [told.get("size"), told.get("style"), told.get("colour"), told.get("shape") or ("thing" if told else None)]
-    phrases = [" ".join(w for w in words if w)]
-    phrases += [f"in the {told['position']}"] * ("position" in told)
-    phrases += [f"on {told['background']}"] * ("background" in told)
-    phrases += [f"lit from the {told['light']}"] * ("light" in told)
-    nudges = [told[f] for f in ("nudge_x", "nudge_y") if f in told]
-    phrases += [f"nudged {' and '.join(nudges)}"] * bool(nudges)
-    return ", ".join(p for p in phrases if p)
+def sentence(said: dict[str, str]) -> str:
+    """Return one plain English phrase that says these factor -> value words and nothing else; "" for none."""
+    if not said:
+        return ""
+    thing = [*(said[f] for f in ("size", "colour", "style") if f in said), said.get("shape", "thing")]
+    words = ["an" if thing[0][0] in "aeiou" else "a", *thing]
+    if "position" in said:
+        words += ["in the", said["position"]]
+    if "background" in said:
+        words += ["on a", said["background"], "background"]
+    if "light" in said:
+        words += ["lit from the", said["light"]]
+    nudges = [said[f] for f in ("nudge_x", "nudge_y") if f in said]
+    if nudges:
+        words += ["a hair to the" if "nudge_x" in said else "a hair", " and ".join(nudges)]
+    return " ".join(words)
+
+
+def pixel_words(picture: np.ndarray) -> str:
+    """Return S*S words in reading order for uint8 (S, S, 3): a hexadecimal digit each for red, green and blue."""
+    r, g, b = (picture.reshape(-1, 3) >> 4).T.astype(int)
+    return " ".join(f"{word:03x}" for word in r * 256 + g * 16 + b)
+
+
+class EnumeratedScenes:
+    """Every scene of a grammar as a `Dataset`, with a caption ladder in one of two orders.
+
+    There are no hold-outs: "train", "val" and "test" are all the whole enumeration, fresh texture and noise are
+    drawn over it, and no generalisation is claimed.
+    """
+
+    levels = LEVELS
+
+    def __init__(self, order: str = "energy", grammar: Grammar = EXACT):
+        """Render all scenes and build the ladder; order: "energy" or "human" (raises Refused otherwise)."""
+        one_of("The order of the caption levels", order, ORDERS)
+        self.name, self.grammar, self.factors = f"{grammar.name}-{order}", grammar, dict(grammar.factors)
+        self.scenes: Scenes = grammar.scenes()
+        self.pictures = render(self.scenes, grammar)
+        self.order = energy_order(self.unit, grammar) if order == "energy" else HUMAN_ORDER
+        self.named = ladder_factors(self.order)
+
+    def __len__(self) -> int:
+        return len(self.grammar)
+
+    @cached_property
+    def unit(self) -> np.ndarray:
+        """float32 (N, D) in [-1, 1]: all renders."""
+        return to_unit(self.pictures)
+
+    @cached_property
+    def codes(self) -> dict[str, np.ndarray]:
+        """level -> int64 (N,): what its caption says as one integer (see `level_codes`)."""
+        return {level: self.grammar.code(self.scenes, named) for level, named in self.named.items()}
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the renders and of what each level says about them."""
+        return digest_arrays(self.pictures, *self.codes.values())
+
+    def split(self, name: str) -> Index:
+        """Return all scene numbers for "train", "val" or "test"; raises Refused for another name."""
+        one_of("The split", name, ("train", "val", "test"))
+        return np.arange(len(self))
+
+    def images(self, index: Index) -> np.ndarray:
+        """Return uint8 (N, S, S, 3), without texture."""
+        return self.pictures[index]
+
+    def labels(self, index: Index, factor: str) -> np.ndarray:
+        """Return int64 (N,): positions in `factors[factor]`; raises Refused for an unknown factor."""
+        return self.scenes[one_of("The factor", factor, self.factors)][index]
+
+    def captions(self, index: Index, level: str) -> list[str]:
+        """Return N captions of one level: lower-case words, single spaces. Raises Refused for an unknown level."""
+        one_of("The caption level", level, LEVELS)
+        if level == LEVELS[-1]:
+            return [pixel_words(p) for p in self.pictures[index]]
+        values = {f: self.factors[f] for f in self.named[level]}
+        return [sentence({f: v[self.scenes[f][i]] for f, v in values.items()}) for i in index]
+
+
+@cache
+def load_scenes(order: str = "energy") -> EnumeratedScenes:
+    """Return the exact world's 32,768 scenes with captions in this order, made once per process."""
+    return EnumeratedScenes(order)

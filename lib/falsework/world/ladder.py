@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from falsework.core.errors import Refused
 from falsework.core.rng import rng
@@ -39,30 +40,28 @@ class Measured:
     """What each sampled picture says at each noise level; means over pictures are exact up to sampling.
 
     All arrays float64 (S, n), bits or squared error of x summed over the picture; dicts by level or factor.
+    Pictures and noise are drawn afresh at every sigma, and shared by all captions there.
     """
 
     sigmas: np.ndarray  # (S,), rising
     render: np.ndarray  # H(r) - H(r | x_s)
-    error: np.ndarray  # |x - D_0|^2
+    error: np.ndarray  # E[|x - D_0|^2 | x_s]
     information: dict[str, np.ndarray]  # H(c) - H(c | x_s)
     accuracy: dict[str, np.ndarray]  # max_c p(c | x_s): what the Bayes reader expects to get right
-    drop: dict[str, np.ndarray]  # |x - D_0|^2 - |x - D_c|^2, levels only
+    drop: dict[str, np.ndarray]  # E[|x - D_0|^2 | x_s] - E[|x - D_c|^2 | x_s, c], levels only
     gap: dict[str, np.ndarray]  # |D_0 - D_c|^2, levels only
-
-
-def _square(a: np.ndarray) -> np.ndarray:
-    return np.einsum("nd,nd->n", a, a, dtype=np.float64)
 
 
 def measure(
     world: ExactWorld, sigmas: Iterable[float], n: int, *keys: object, wrong: float = 0.0, block: int = 128
 ) -> Measured:
-    """Draw n pictures (a function of the keys) and read them at every sigma; the same draws serve all of them.
+    """Draw n pictures at every sigma, a function of the keys, and read them.
 
-    wrong: the share of captions drawn independently of the picture, from the same p(c): the caption is known to be
-    so unreliable, and the posterior allows for it,
+    wrong: the share of captions drawn independently of the picture, from the same p(c). The caption is known to be
+    so unreliable, and the posterior allows for it:
 
-        p(c' | x_s) = (1 - w) p(c = c' | x_s) + w p(c'),    rbar_c' = [(1 - w) p(c = c' | x_s) rbar_c + w p(c') rbar] / p(c' | x_s).
+        p(c' | x_s) = (1 - w) p(c = c' | x_s) + w p(c'),   and r is mixed from rbar_c' and rbar with the weights
+        (1 - w) p(c = c' | x_s) / p(c' | x_s)  and  w p(c') / p(c' | x_s).
 
     wrong=1 is the control whose truth is 0 bits, because such a caption is independent of the picture. Codes permuted
     among the renders would not do: a permuted code is still a function of the render, and in the end carries all
@@ -72,57 +71,63 @@ def measure(
     sigmas = np.sort(np.asarray(list(sigmas), dtype=np.float64))
     if not 0 <= wrong <= 1 or not len(sigmas) or n < 2:
         raise Refused(f"Got wrong={wrong!r}, {len(sigmas)} sigmas, n={n}, but need 0 to 1, one or more, two or more.")
-    drawn, names = world.sample(n, *keys), (*world.levels, *world.factors)
-    chance = rng("wrong captions", *keys)
-    told = np.where(chance.random(n) < wrong, chance.choice(world.N, size=n, p=world.prior), drawn.index)
-    codes = {level: world.group(level).code[told] for level in world.levels}
-    shape = (len(sigmas), n)
+    shape, names = (len(sigmas), n), (*world.levels, *world.factors)
     render, error = np.empty(shape), np.empty(shape)
     information, accuracy = ({k: np.empty(shape) for k in names} for _ in range(2))
     drop, gap = ({k: np.empty(shape) for k in world.levels} for _ in range(2))
     for s, sigma in enumerate(sigmas):
         v = world.variance(sigma)
         scale = (sigma**2 / v) ** 2  # of squared errors: D - D' = (s^2 / v)(rbar - rbar')
+        drawn, chance = world.sample(n, s, *keys), rng("wrong captions", s, *keys)
+        told = np.where(chance.random(n) < wrong, chance.choice(world.N, size=n, p=world.prior), drawn.index)
         for rows in world.blocks(n, block):
             log_p = world.log_posterior(drawn.x[rows] + np.float32(sigma) * drawn.eps[rows], sigma)
-            p, own = np.exp(log_p), world.renders[drawn.index[rows]]
-            mean = p @ world.renders
-            squared = _square(own - mean)
+            mean, variance = world.render_moments(log_p)
+            p = np.exp(log_p)
             render[s, rows] = world.entropy() + (p * log_p).sum(1, dtype=np.float64) * BITS
-            error[s, rows] = scale * squared + world.D * world.texture**2 * sigma**2 / v
+            error[s, rows] = scale * variance + world.D * world.texture**2 * sigma**2 / v
             for k in names:
                 p_c = world.sum_by_code(p, k)
                 p_c /= p_c.sum(1, keepdims=True)
-                if k in codes and wrong:
-                    right = np.take_along_axis(p_c, codes[k][rows, None], 1) * (1 - wrong)
-                    p_c = (1 - wrong) * p_c + wrong * world.group(k).prior.astype(np.float32)
-                information[k][s, rows] = world.entropy(k) - entropy_bits(p_c)
-                accuracy[k][s, rows] = p_c.max(1)
-                if k not in codes:
+                if k not in drop:
+                    information[k][s, rows] = world.entropy(k) - entropy_bits(p_c)
+                    accuracy[k][s, rows] = p_c.max(1)
                     continue
-                mean_c = world.mean_within(log_p, k, codes[k][rows])
-                if wrong:
-                    trust = right / np.take_along_axis(p_c, codes[k][rows, None], 1)
-                    mean_c = mean + trust * (mean_c - mean)
-                drop[k][s, rows] = scale * (squared - _square(own - mean_c))
-                gap[k][s, rows] = scale * _square(mean - mean_c)
+                code = world.group(k).code[told[rows]]
+                told_p = (1 - wrong) * p_c + wrong * world.group(k).prior.astype(np.float32)
+                information[k][s, rows] = world.entropy(k) - entropy_bits(told_p)
+                accuracy[k][s, rows] = told_p.max(1)
+                mean_c, variance_c = world.render_moments(log_p, k, code)
+                at = np.arange(len(code)), code
+                trust = (1 - wrong) * p_c[at] / told_p[at] if wrong else np.ones(len(code))
+                apart = _square(mean - mean_c)  # a mixture has the variances of its parts, and of their means
+                mixed = trust * variance_c + (1 - trust) * variance + trust * (1 - trust) * apart
+                drop[k][s, rows], gap[k][s, rows] = scale * (variance - mixed), scale * trust**2 * apart
     return Measured(sigmas, render, error, information, accuracy, drop, gap)
 
 
-def area_bits(per_picture: np.ndarray, sigmas: np.ndarray, tail: float) -> np.ndarray:
-    """Return 1/2 int_0^{1/s^2} f dg in bits for f (S, n) at rising sigmas (S,): (S, n), one value for each lower end s.
-
-    tail: the limit of E f as s -> inf, which adds tail / 2 s_max^2. The trapezoid rule over ln s.
-    """
-    f = per_picture / sigmas[:, None] ** 2
-    slices = 0.5 * (f[1:] + f[:-1]) * np.diff(np.log(sigmas))[:, None]
-    above = np.concatenate([slices[::-1].cumsum(0)[::-1], np.zeros((1, f.shape[1]))])
-    return (above + tail / (2 * sigmas[-1] ** 2)) * BITS
+def _square(a: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", a, a, dtype=np.float64)
 
 
 def _mean_se(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard error over the last axis."""
     return a.mean(-1), a.std(-1, ddof=1) / np.sqrt(a.shape[-1])
+
+
+def area_bits(f: np.ndarray, sigmas: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return 1/2 int_0^{1/s^2} E f dg in bits and its standard error, each (S,): one for each lower end s.
+
+    f: (S, n), drawn independently at each of the rising sigmas (S,); tail: the limit of E f as s -> inf, which adds
+    tail / 2 s_max^2. Trapezoid rule over ln s (on a smooth bump its error falls faster than any power of the step).
+    """
+    mean, se = _mean_se(f / sigmas[:, None] ** 2)
+    step = np.diff(np.log(sigmas))
+    weight = np.zeros((len(sigmas), len(sigmas)))
+    for s in range(len(sigmas) - 1):
+        weight[s, s:-1] += step[s:] / 2
+        weight[s, s + 1 :] += step[s:] / 2
+    return (weight @ mean + tail / (2 * sigmas[-1] ** 2)) * BITS, np.sqrt(weight**2 @ se**2) * BITS
 
 
 def least_level(coverage: Mapping[str, float], enough: float = HALF) -> str:
@@ -152,7 +157,7 @@ def ladder(world: ExactWorld, sigmas: Iterable[float], n: int, *keys: object, wr
     texture = np.array([world.texture_information(s) for s in m.sigmas])
     rows: list[dict] = []
 
-    def put(level: str, metric: str, value: np.ndarray, se: np.ndarray, at: Iterable[float] = m.sigmas) -> None:
+    def put(level: str, metric: str, value: ArrayLike, se: ArrayLike, at: Iterable[float] = m.sigmas) -> None:
         for s, v, e in zip(at, np.atleast_1d(value), np.atleast_1d(se)):
             rows.append({"level": level, "sigma": float(s), "metric": metric, "value": float(v), "se": float(e)})
 
@@ -160,15 +165,16 @@ def ladder(world: ExactWorld, sigmas: Iterable[float], n: int, *keys: object, wr
     put("total", "J", total, total_se)
     put("render", "J", *_mean_se(m.render))
     put("texture", "J", texture, 0 * texture)
-    put("none", "mmse", *_mean_se(m.error))
+    if "none" not in world.levels:
+        put("none", "mmse", *_mean_se(m.error))
     put("render", "entropy", world.entropy(), 0.0, at=[0.0])
     end = measure(world, [0.0], n, *keys, wrong=wrong) if world.texture else None
     before, coverage = np.zeros_like(m.render), {}
     for k in world.levels:
         tail = (1 - wrong) ** 2 * world.variance_between(k)
         put(k, "information", *_mean_se(m.information[k]))
-        put(k, "information_mmse", *_mean_se(area_bits(m.drop[k], m.sigmas, tail)))
-        put(k, "information_gap", *_mean_se(area_bits(m.gap[k], m.sigmas, tail)))
+        put(k, "information_mmse", *area_bits(m.drop[k], m.sigmas, tail))
+        put(k, "information_gap", *area_bits(m.gap[k], m.sigmas, tail))
         put(k, "increment", *_mean_se(m.information[k] - before))
         put(k, "gap", *_mean_se(m.gap[k]))
         put(k, "mmse", *_mean_se(m.error - m.drop[k]))
