@@ -278,7 +278,8 @@ def ladder(pick: Pick | Threshold, along: str, rows: Rows, least: int) -> tuple[
     for row in pick.rows(rows):
         groups.setdefault(_place(row, along), []).append(row)
     if len(groups) < least:
-        raise Missing(f"{pick} has {len(groups)} places along {along}, but at least {least} are needed")
+        found = f"{len(groups)} value{'s' * (len(groups) != 1)} of {along}"
+        raise Missing(f"{found} measured so far, at least {least} are needed")
     x = sorted(groups)
     return np.array(x), cells_of([groups[place] for place in x])
 

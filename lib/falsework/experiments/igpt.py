@@ -19,6 +19,22 @@ from falsework.tokens import decode_pixels
 from falsework.training import generator_of
 
 
+EXHIBITS = (
+    ("strawberry", "noto"),
+    ("pig", "twemoji"),
+    ("christmas tree", "fluent3d"),
+    ("smiling face with heart eyes", "fluentflat"),
+    ("teddy bear", "noto"),
+    ("yellow heart", "twemoji"),
+    ("whale", "twemoji"),
+    ("crab", "fluentflat"),
+    ("birthday cake", "noto"),
+    ("castle", "noto"),
+    ("tropical fish", "fluent3d"),
+    ("person running", "twemoji"),
+)
+
+
 def test_index(subject: Subject, most: int) -> np.ndarray:
     """Return up to `most` drawings of the test split; smoke looks at fewer."""
     index = load_emoji().split("test")
@@ -69,7 +85,7 @@ def likelihood(subject: Subject) -> Measured:
             "heat_bits": bits_per_token(model, shown_ids).reshape(-1, side, side).astype(np.float16),
             "heat_seen": decode_pixels(shown_ids, model.palette.numpy(), side),
             "mean_heat": bits.mean(0).reshape(side, side).astype(np.float16),
-            **game(recipe, model, shown[:1]),
+            **game(recipe, model, shown[3:4]),
         }
     return Measured(rows, arrays)
 
@@ -87,8 +103,8 @@ def game(recipe: Any, model: Any, index: np.ndarray, hidden: int = 10) -> dict[s
     present, counts = np.unique(ids[0], return_counts=True)
     present = present[np.argsort(-counts, kind="stable")]
     draw = rng("01_igpt", "game")
-    cost = -np.log2(belief[np.arange(len(ids[0])), ids[0]])
-    places = np.sort(draw.choice(np.flatnonzero(cost > 0.7), hidden, replace=False))
+    drawn = np.flatnonzero(load_emoji().rgba(index, size=side)[0, ..., 3].reshape(-1) >= 128)  # whatever they cost
+    places = np.sort(draw.choice(drawn, hidden, replace=False))
     colours, truth, model_belief = [], [], []
     for place in places:
         four = [ids[0, place]]
@@ -112,12 +128,8 @@ def game(recipe: Any, model: Any, index: np.ndarray, hidden: int = 10) -> dict[s
 
 
 def exhibits_index() -> np.ndarray:
-    """Return test drawings to show: the first of each style whose concept never appeared in training."""
-    emoji = load_emoji()
-    test = emoji.split("test")
-    style = emoji.labels(test, "style")
-    order = rng("01_igpt", "exhibits").permutation(len(test))
-    return np.array([test[order[style[order] == s][k]] for k in range(2) for s in range(len(emoji.factors["style"]))])
+    """Return the picture numbers of EXHIBITS: no training drawing shows these concepts."""
+    return np.array([load_emoji().find(name, style) for name, style in EXHIBITS])
 
 
 def layers(subject: Subject) -> Measured:

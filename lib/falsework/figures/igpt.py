@@ -30,25 +30,29 @@ def heat_map(seen: np.ndarray, bits: np.ndarray, table: pd.DataFrame, columns: i
     for ax in axes[2]:
         ax.remove()
     bar = drawing.add_subplot(grid[2, :])
-    total, caption = value(table, "bits_per_image"), value(table, "caption_bits", level="style")
+    total, listed = value(table, "bits_per_image"), value(table, "caption_bits", level="cells")
+    named, longest = (value(table, "caption_code_bits", level=level) for level in ("name", "cells"))
     bar.barh(0, total, color="#f1d9c9", height=0.5)
-    bar.barh(0, caption, color=SERIES[0], height=0.5)
-    bar.annotate(
-        f"all that the words could say: {caption:.1f} bits",
-        (caption / 2, 0.25),
-        (total * 0.06, 0.62),
-        color=SERIES[0],
-        weight="bold",
-        arrowprops={"arrowstyle": "-", "color": SERIES[0]},
-        va="center",
+    bar.barh(0, longest, color="#dbe4ee", hatch="//", edgecolor="white", height=0.5)
+    bar.barh(0, named, color="#9db7d3", hatch="//", edgecolor="white", height=0.5)
+    bar.barh(0, listed, color=SERIES[0], height=0.5)
+    bar.text(total, 0.32, f"the average unseen drawing: {total:.0f} bits", va="bottom", ha="right", color=INK)
+    notes = (
+        (listed / 2, f"which of our drawings: {listed:.0f} bits"),
+        ((listed + named) / 2, f"its name, spelled for a stranger: at most {named:.0f}"),
+        ((named + longest) / 2, f"the longest caption, spelled for a stranger: at most {longest:.0f}"),
     )
-    bar.text(total * 0.55, 0, f"the average unseen drawing: {total:.0f} bits", va="center", ha="center", color=INK)
-    bar.set(xlim=(0, total), ylim=(-0.3, 0.85), yticks=[], xlabel="bits per drawing")
-    for side in ("left", "top", "right"):
+    for step, (x, words) in enumerate(notes):
+        y = -1.05 + 0.32 * step
+        bar.plot([x, x], [-0.25, y], color=SERIES[0], lw=1)
+        bar.text(x + total * 0.006, y, words, color=SERIES[0], fontsize=10, va="center")
+    bar.set(xlim=(0, total), ylim=(-1.2, 0.6), yticks=[], xticks=[])
+    for side in ("left", "top", "right", "bottom"):
         bar.spines[side].set_visible(False)
     alt = (
-        f"Unseen drawings above, the bits paid for every pixel below: outlines and inner detail glow, flat areas are dark. "
-        f"A bar of {total:.0f} bits for the average drawing holds a slice of {caption:.1f} bits, all a caption could say."
+        "Unseen drawings above, the bits paid for every pixel below: outlines and inner detail glow, flat areas are dark. "
+        f"Under them a bar of {total:.0f} bits, the average drawing. Telling which drawing of our list it is takes "
+        f"{listed:.0f} of them; its name, spelled for a stranger, at most {named:.0f}; the longest caption at most {longest:.0f}."
     )
     return finish(drawing, alt)
 
@@ -64,7 +68,7 @@ def value(table: pd.DataFrame, metric: str, **context: object) -> float:
 
 def samples(pictures: np.ndarray, columns: int = 10) -> Figure:
     """Return what the model draws when nobody asks for anything; pictures uint8 (N, S, S, 3)."""
-    return picture(sheet(pictures, columns, times=4), f"{len(pictures)} drawings by the model, asked for nothing.")
+    return picture(sheet(pictures, columns, times=6), f"{len(pictures)} drawings by the model, asked for nothing.")
 
 
 def completions(seen: np.ndarray, ended: np.ndarray, columns: int = 6) -> Figure:
@@ -125,7 +129,7 @@ def layers(table: pd.DataFrame) -> Figure:
     return finish(drawing, "Linear probes by layer. " + "; ".join(words) + ".")
 
 
-def curve(curves: pd.DataFrame, pixels: int, floors: dict[str, float]) -> Figure:
+def curve(curves: pd.DataFrame, floors: dict[str, float]) -> Figure:
     """Return the cost of a pixel in bits while the model trains, with models that need no training as lines.
 
     curves: columns source, seed, step, loss (nats per pixel); floors: bits per pixel by name.
