@@ -51,14 +51,15 @@ def redraw(name: str, folder: Path) -> None:
     drawn = nbformat.read(target, 4)
     cells = [c for c in drawn.cells if "injected-parameters" not in c.metadata.get("tags", [])]
     ours = nbformat.read(committed, 4)
+    count = 0
     for cell, new in zip(ours.cells, cells):
         assert cell.source == new.source
         if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = new.outputs, None
+            count += 1
+            cell.outputs, cell.execution_count = new.outputs, count
             for output in cell.outputs:
-                output.pop("execution_count", None)
                 if output.output_type == "execute_result":
-                    output["execution_count"] = None
+                    output["execution_count"] = count
     nbformat.write(ours, committed)
 
 

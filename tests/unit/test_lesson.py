@@ -18,13 +18,13 @@ def run_in(folder: Path, preset: str = "laptop") -> lesson.Run:
     return lesson.Run("01_igpt", preset, (), {}, folder)
 
 
-def publish_share(folder: Path, share: float) -> None:
+def publish_share(folder: Path, share: float, bound: int = 0) -> None:
     rows = []
     for seed in range(3):
         base = {"arm": "igpt", "seed": seed}
         rows += [
             {**base, "metric": "caption_share", "level": "cells", "value": share},
-            {**base, "metric": "caption_bits", "level": "cells", "value": 13.0},
+            {**base, "metric": "caption_code_bits", "level": "cells", "value": 13.0, "censored": bound},
             *({**base, "metric": "item_bits", "item": i, "value": 13.0 / share + i % 7} for i in range(50)),
         ]
     facts = {"recipe": "igpt", "measure_seconds": 1.0}
@@ -66,6 +66,13 @@ def test_a_card_tells_claim_verdict_and_number_in_text_and_on_the_page(tmp_path:
 def test_a_claim_that_fails_is_shown_refuted_not_hidden(tmp_path: Path) -> None:
     publish_share(tmp_path, 0.6)
     assert run_in(tmp_path).card("C09a").judged.verdict.state == "refuted"
+
+
+def test_an_upper_bound_above_the_margin_leaves_the_claim_open(tmp_path: Path) -> None:
+    publish_share(tmp_path, 0.6, bound=-1)
+    assert run_in(tmp_path).card("C09a").judged.verdict.state == "undecided"
+    publish_share(tmp_path, 0.03, bound=-1)
+    assert run_in(tmp_path).card("C09a").judged.verdict.state == "supported"
 
 
 def test_evidence_of_an_older_version_reads_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

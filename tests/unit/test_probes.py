@@ -12,7 +12,7 @@ from torch import nn
 
 from falsework.core.errors import Refused
 from falsework.nets.igpt import PixelTransformer
-from falsework.probes.likelihood import bits_per_token, neighbour_bits
+from falsework.probes.likelihood import bits_per_token, caption_code_bits, neighbour_bits
 from falsework.probes.linear import (
     RIDGES,
     balanced_accuracy,
@@ -169,3 +169,21 @@ def test_a_label_out_of_range_is_refused_naming_it(label):
     y = np.array([0, 1, label, 2])
     with pytest.raises(Refused, match=rf"^A label is {label}, but labels must lie in 0 to 2\.$"):
         ridge_fit(np.zeros((4, 2)), y, 3)
+
+
+def test_a_code_for_captions_never_beats_the_entropy_and_comes_near_it_for_a_known_source():
+    draw = np.random.default_rng(0)
+    words = np.array(["red", "blue", "green", "gold"])
+
+    def texts(n):
+        return [" ".join(words[draw.integers(4, size=3)]) for _ in range(n)]
+
+    bits = caption_code_bits(texts(3000), texts(300), texts(1000))
+    # three words of two bits each; that the third is the last must be learned from pairs, which cannot count
+    assert 6.0 <= bits.mean() <= 6.0 + 3.0
+
+
+def test_a_word_never_seen_is_spelled_letter_by_letter():
+    train = ["dog face"] * 50
+    known, strange = caption_code_bits(train, train, ["dog face", "dog fjord"])
+    assert strange > known + 6 * np.log2(27)
