@@ -31,7 +31,7 @@ class XTransformer(nn.Module):
     """x-transformers' decoder as a pixel model: pre-norm LayerNorm, GELU, MLP of 4 widths, learned absolute places.
 
     `places="grid"` hands it a learned row and column, as ours has, through its own `pos` argument: equal parameters.
-    `places="table"` is its own table of one vector a position: 7 % more of them at width 64.
+    `places="table"` is its own table of one vector a position: 6 % more of them at width 64.
     """
 
     def __init__(self, width: int, places: str = "grid", flash: bool = True) -> None:

@@ -1,13 +1,14 @@
 """Drawing 64 pictures of 256 tokens: our static cache beside Hugging Face's `generate` on a GPT-2 of our size.
 
 One thread, interleaved, plain sampling (temperature 1, every colour allowed) in float32. Target: at least 1.5x faster.
-The peer is given each of its caches and attentions once; the fastest goes into the comparison.
+The peer runs with each of its attentions and caches ("sdpa, dynamic" is what `generate` has when nobody asks for
+another); its fastest by the median is the one that counts.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+import statistics
 from collections.abc import Callable
 
 import torch
@@ -59,21 +60,13 @@ def main() -> None:
     sizes = count(ours(args.width)), count(gpt2(args.width, "sdpa"))
     assert abs(sizes[1] / sizes[0] - 1) < 0.04, f"unequal parameters: {sizes}"
     shape = (args.width, args.pictures, args.length)
-    first = {}
-    for setting in SETTINGS:
-        draw = draw_peer(*shape, *setting)
-        draw_peer(args.width, 2, 4, *setting)()
-        start = time.process_time()
-        assert draw().shape == shape[1:]
-        first[setting] = time.process_time() - start
-        print(f"  the peer's {setting[0]} attention with its {setting[1]} cache, once: {first[setting]:.2f} s")
-    best = min(first, key=first.__getitem__)
-    rivals = {"ours": draw_ours(*shape), "peer": draw_peer(*shape, *best)}
-    assert rivals["ours"]().shape == shape[1:]
-    print(f"  {sizes[0]:,} parameters, the peer {sizes[1]:,}; its best: {best[0]}, {best[1]}")
+    rivals = {"ours": draw_ours(*shape)} | {f"peer, {a}, {c}": draw_peer(*shape, a, c) for a, c in SETTINGS}
+    assert all(draw().shape == shape[1:] for draw in rivals.values())
+    print(f"  {sizes[0]:,} parameters, the peer {sizes[1]:,}")
     times = interleave(rivals, args.rounds)
     report(times)
-    print(f"  peer / ours: {ratio(times, 'peer', 'ours')}")
+    for name in sorted(list(rivals)[1:], key=lambda name: statistics.median(times[name])):
+        print(f"  {name} / ours: {ratio(times, name, 'ours')}")
 
 
 if __name__ == "__main__":

@@ -73,13 +73,14 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 def _run(args: argparse.Namespace) -> int:
     import papermill
 
-    from falsework.experiments import MODULES, experiment_of
+    from falsework.experiments import experiment_of
     from falsework.experiments.runner import progress_path
 
+    standing = sorted(path.stem for path in (root() / "notebooks").glob("*.ipynb"))
     preset, seeds = check_preset(args.preset), _seeds(args.seeds)
-    chosen = [one_of("--only", _full_name(n, MODULES), MODULES) for n in args.only.split(",") if n.strip()] or list(
-        MODULES
-    )
+    chosen = [
+        one_of("--only", _full_name(n, standing), standing) for n in args.only.split(",") if n.strip()
+    ] or standing
     here, failed, began = root(), [], time.monotonic()
     out = here / "runs" / preset
     out.mkdir(parents=True, exist_ok=True)
@@ -97,6 +98,7 @@ def _run(args: argparse.Namespace) -> int:
                     cwd=str(here / "notebooks"),
                     progress_bar=False,
                     kernel_name="python3",
+                    extra_arguments=["--log-level=40"],  # the kernel's own warnings are not for this page
                 )
             print(f"[{i + 1}/{len(chosen)}] {name}: done in {time.monotonic() - started:.0f} s")
         except papermill.PapermillExecutionError as fault:

@@ -212,7 +212,9 @@ def _save(
             tensors |= {f"opt.{i}.{p}.{k}": v for k, v in state.items() if isinstance(v, Tensor)}
     part = folder / "checkpoint.part"
     clean = {k: v.detach().contiguous() for k, v in tensors.items()}
-    save_file(clean, part, metadata={"step": str(step), "seconds": f"{spent[0]:.3f}", "core_seconds": f"{spent[1]:.3f}"})
+    save_file(
+        clean, part, metadata={"step": str(step), "seconds": f"{spent[0]:.3f}", "core_seconds": f"{spent[1]:.3f}"}
+    )
     os.replace(part, folder / "checkpoint.safetensors")
 
 

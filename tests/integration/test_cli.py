@@ -213,3 +213,9 @@ def test_guesses_are_kept_beside_each_other_and_a_damaged_file_is_not_fatal(own_
     assert lesson.guesses(own_root) == {NOTEBOOK: {"bits": {"answer": 120}, "layer": {"answer": 3}}}
     (own_root / "runs" / "guesses.json").write_text("{")
     assert lesson.guesses(own_root) == {}
+
+
+def test_run_takes_the_notebooks_that_stand_and_refuses_the_others(capsys):
+    assert cli.main(["run", "--only", "02"]) == 2
+    sentence = capsys.readouterr().err
+    assert "--only is '02'" in sentence and "'00_the_world', '01_igpt', '10_verdicts'" in sentence

@@ -727,7 +727,8 @@ CLAIMS: tuple[Claim, ...] = (
         id="C20",
         quote_key="C20",
         gloss="If there is no noise in the image, it must be described with every single pixel.",
-        wording="What there is to say about a picture grows without end as its noise falls; no caption says none.",
+        wording="What there is to say about a picture grows without end as its noise falls, and an empty caption "
+        "says none of it.",
         notebook="00_the_world",
         experiment="information",
         predicate=All(
@@ -754,7 +755,8 @@ CLAIMS: tuple[Claim, ...] = (
         id="C21e",
         quote_key="C21",
         gloss="The uncertainty that is left needs only a really descriptive caption.",
-        wording="In the exact world the least caption that covers half of J comes down level by level as noise rises.",
+        wording="In the exact world the least caption that covers half of what there is to say gets shorter, level by "
+        "level, as noise rises.",
         notebook="08_noise_ladder",
         experiment="coverage",
         effect=Grid(Pick("coverage", "exact"), unit=_COVERAGE),
@@ -773,7 +775,8 @@ CLAIMS: tuple[Claim, ...] = (
         id="C21t",
         quote_key="C21",
         gloss="The uncertainty that is left needs only a really descriptive caption.",
-        wording="A trained net shows the same staircase: at middle noise only descriptive captions cover half of J.",
+        wording="A trained net shows the same staircase: at middle noise only descriptive captions cover half of what "
+        "there is to say.",
         notebook="08_noise_ladder",
         experiment="coverage",
         effect=Grid(Pick("coverage", "trained"), Pick("coverage", "exact"), unit=_COVERAGE),
@@ -810,7 +813,7 @@ CLAIMS: tuple[Claim, ...] = (
         id="C22t",
         quote_key="C22",
         gloss="To explain the part that still has signal, only a simple description is needed.",
-        wording="A trained net shows the same: at high noise a short caption covers half of J.",
+        wording="A trained net shows the same: at high noise a short caption covers half of what there is to say.",
         notebook="08_noise_ladder",
         experiment="coverage",
         effect=Grid(Pick("coverage", "trained"), Pick("coverage", "exact"), unit=_COVERAGE),
@@ -825,7 +828,7 @@ CLAIMS: tuple[Claim, ...] = (
         id="C23",
         quote_key="C23",
         gloss="Now there is no caption any more, because anything is possible.",
-        wording="At full noise there is nothing left to say: J is below a tenth of a bit.",
+        wording="At full noise there is nothing left to say: below a tenth of a bit.",
         notebook="00_the_world",
         experiment="information",
         effect=level(Pick("J", "exact", at=("sigma", "largest")), "bits left to say at full noise"),

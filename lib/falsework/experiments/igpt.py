@@ -18,7 +18,6 @@ from falsework.samplers import sample_tokens
 from falsework.tokens import decode_pixels
 from falsework.training import generator_of
 
-
 EXHIBITS = (
     ("strawberry", "noto"),
     ("pig", "twemoji"),

@@ -52,7 +52,8 @@ def heat_map(seen: np.ndarray, bits: np.ndarray, table: pd.DataFrame, columns: i
     alt = (
         "Unseen drawings above, the bits paid for every pixel below: outlines and inner detail glow, flat areas are dark. "
         f"Under them a bar of {total:.0f} bits, the average drawing. Telling which drawing of our list it is takes "
-        f"{listed:.0f} of them; its name, spelled for a stranger, at most {named:.0f}; the longest caption at most {longest:.0f}."
+        f"{listed:.0f} of them; its name, spelled for a stranger, at most {named:.0f}; "
+        f"the longest caption at most {longest:.0f}."
     )
     return finish(drawing, alt)
 

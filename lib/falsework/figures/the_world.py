@@ -99,9 +99,18 @@ def melting(
         for w, word in enumerate(words):
             shade = float(ink[w, i]) if not blank else (float(guess[w, hidden.index(i)]) if guess is not None else 0.0)
             colour = SERIES[1] if blank else INK
-            y = 36.0 + 4.4 * sum(1 + len(textwrap.wrap(x, 13)) for x in words[:w]) * 0.62
+            y = 35.5 + sum(0.9 + 4.3 * len(textwrap.wrap(x, 13)) for x in words[:w])
             if blank and guess is None:
-                ax.add_patch(Rectangle((2, y), 28, 3.2, facecolor="#f1f4f6", edgecolor="none", clip_on=False))
+                ax.add_patch(
+                    Rectangle(
+                        (2, y),
+                        28,
+                        4.0 * len(textwrap.wrap(word, 13)),
+                        facecolor="#f1f4f6",
+                        edgecolor="none",
+                        clip_on=False,
+                    )
+                )
             ax.text(
                 15.5,
                 y,
