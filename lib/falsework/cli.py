@@ -27,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     except Refused as refusal:
         print(f"falsework: {refusal}", file=sys.stderr)
         return 2
+    except OSError as fault:
+        print(f"falsework: {fault.filename or 'the disk'} cannot be used: {fault.strerror or fault}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nStopped. What was trained is kept; the same command goes on from there.", file=sys.stderr)
         return 130
@@ -72,11 +75,12 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 
 def _run(args: argparse.Namespace) -> int:
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
-    from falsework.experiments import experiment_of
+    from falsework.experiments import MODULES, experiment_of
     from falsework.experiments.runner import progress_path
 
-    standing = sorted(path.stem for path in (root() / "notebooks").glob("*.ipynb"))
+    standing = [n for n in MODULES if (root() / "notebooks" / f"{n}.ipynb").is_file()]  # not the reader's own copies
     preset, seeds = check_preset(args.preset), _seeds(args.seeds)
     chosen = [
         one_of("--only", _full_name(n, standing), standing) for n in args.only.split(",") if n.strip()
@@ -101,8 +105,11 @@ def _run(args: argparse.Namespace) -> int:
                     extra_arguments=["--log-level=40"],  # the kernel's own warnings are not for this page
                 )
             print(f"[{i + 1}/{len(chosen)}] {name}: done in {time.monotonic() - started:.0f} s")
-        except papermill.PapermillExecutionError as fault:
-            cause = f"{fault.ename}: {fault.evalue}".splitlines()[0]
+        except (papermill.PapermillExecutionError, DeadKernelError) as fault:
+            said = (
+                f"{fault.ename}: {fault.evalue}" if isinstance(fault, papermill.PapermillExecutionError) else str(fault)
+            )
+            cause = said.splitlines()[0]
             failed.append(f"{name} failed ({cause}); see {out / name}.ipynb")
             print(f"[{i + 1}/{len(chosen)}] {name}: failed")
     print(

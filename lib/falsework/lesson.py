@@ -82,7 +82,9 @@ class Run:
 
     def greeting(self, arms: Mapping[str, Any]) -> str:
         """Return one line for a human: what will be trained here and about how long it takes."""
-        if not self.seeds or not any(r is not None for r in arms.values()):
+        if self.seeds and arms and not any(r is not None for r in arms.values()):
+            return "Nothing to train: fresh test sets are drawn and read here, which takes less than a minute each."
+        if not self.seeds or not arms:
             return "Nothing to train here: the figures below show the published evidence."
         seeds = "seed " + ", ".join(map(str, self.seeds))
         if self.preset == "smoke":
@@ -136,7 +138,7 @@ class Run:
             return [], {}, []
         from falsework.experiments.runner import measure
 
-        show = _refreshing() if os.environ.get("JPY_SESSION_NAME") else None  # set by Jupyter for a live notebook only
+        show = _refreshing() if _live() else None
         found = measure(self.notebook, (name,), self.preset, self.seeds, self.overrides, self.root, show=show)[name]
         arrays = next((r.arrays for r in found if r.arrays), {})
         return [row for r in found for row in r.rows], arrays, [row for r in found for row in r.curve]
@@ -163,6 +165,9 @@ class Run:
         """
         if metric and not (type(answer) in (int, float) and 0 <= answer <= 100):  # type: ignore[operator]
             raise Refused(f"Your guess is {answer!r}, but must be a number from 0 to 100.")
+        if not _live():
+            print("A guess is kept when you run this notebook yourself, in JupyterLab.")
+            return
         kept = guesses(self.root)
         scored = {"measure": measure, "metric": metric, "where": context} if metric else {}
         kept.setdefault(self.notebook, {})[question] = {"answer": answer, **scored}
@@ -179,6 +184,11 @@ def guesses(folder: Path) -> dict[str, dict[str, Any]]:
         return kept if isinstance(kept, dict) else {}
     except (OSError, ValueError):
         return {}
+
+
+def _live() -> bool:
+    """Return whether a person sits at this notebook: Jupyter names the session, papermill and nbval do not."""
+    return bool(os.environ.get("JPY_SESSION_NAME"))
 
 
 def _refreshing() -> Callable[[np.ndarray], None]:

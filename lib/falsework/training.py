@@ -212,9 +212,8 @@ def _save(
             tensors |= {f"opt.{i}.{p}.{k}": v for k, v in state.items() if isinstance(v, Tensor)}
     part = folder / "checkpoint.part"
     clean = {k: v.detach().contiguous() for k, v in tensors.items()}
-    save_file(
-        clean, part, metadata={"step": str(step), "seconds": f"{spent[0]:.3f}", "core_seconds": f"{spent[1]:.3f}"}
-    )
+    meta = {"step": step, "seconds": spent[0], "core_seconds": spent[1], "threads": torch.get_num_threads()}
+    save_file(clean, part, metadata={k: str(v) for k, v in meta.items()})
     os.replace(part, folder / "checkpoint.safetensors")
 
 
@@ -232,11 +231,13 @@ def _restore(
             meta = f.metadata() or {}
         tensors = load_file(path, device=_device(model))
         step, seconds, core = int(meta["step"]), float(meta["seconds"]), float(meta["core_seconds"])
+        threads = int(meta["threads"])
         if any(tensors[n].shape != t.shape for n, t in _weights(model, average).items()):
             raise ValueError("it holds another net")
     except (SafetensorError, OSError, KeyError, ValueError):
         print(f"The checkpoint {path.name} was unreadable; training starts again from step 0.")
         return 0, 0.0, 0.0
+    torch.set_num_threads(threads)  # bit-identity is promised for equal counts: go on as the run began
     model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     for n in average:
         average[n].copy_(tensors[f"average.{n}"])

@@ -24,6 +24,9 @@ def own_root(tmp_path, monkeypatch) -> Path:
     """Nothing here reads or writes the clone's own runs, evidence or weights."""
     monkeypatch.setattr(cli, "root", lambda: tmp_path)
     monkeypatch.setattr(lesson, "root", lambda: tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for name in ("00_the_world", "01_igpt", "10_verdicts", "01_igpt-Copy1"):
+        (tmp_path / "notebooks" / f"{name}.ipynb").touch()
     return tmp_path
 
 
@@ -218,4 +221,4 @@ def test_guesses_are_kept_beside_each_other_and_a_damaged_file_is_not_fatal(own_
 def test_run_takes_the_notebooks_that_stand_and_refuses_the_others(capsys):
     assert cli.main(["run", "--only", "02"]) == 2
     sentence = capsys.readouterr().err
-    assert "--only is '02'" in sentence and "'00_the_world', '01_igpt', '10_verdicts'" in sentence
+    assert "--only is '02'" in sentence and "one of '00_the_world', '01_igpt', '10_verdicts'." in sentence

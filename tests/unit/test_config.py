@@ -99,6 +99,9 @@ def test_any_other_name_in_capitals_is_refused_with_the_nearest_one():
     check_parameters(namespace, ("PRESET", "SEEDS", "OVERRIDES"))
     text = refused(check_parameters, {**namespace, "SEED": [1]}, ("PRESET", "SEEDS", "OVERRIDES"))
     assert "A parameter of this notebook is 'SEED'" in text and "(did you mean 'SEEDS'?)" in text
+    assert "'preset', but must be 'PRESET'" in refused(
+        check_parameters, {**namespace, "preset": "smoke"}, ("PRESET", *namespace)
+    )
     for value in ("x", 1, 0.5, None, [], {}):
         refused(check_parameters, {"STEPS": value}, ("PRESET",))
     check_parameters({"CLAIMS": ("C01",), "IGPT": Child, "PIXELS": np.zeros(3)}, ("PRESET",))  # imports and data

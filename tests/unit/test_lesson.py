@@ -14,6 +14,18 @@ from falsework.core.errors import Refused
 from falsework.core.evidence import Result, publish
 
 
+@pytest.fixture(autouse=True)
+def live(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person sits at the notebook: Jupyter names the session."""
+    monkeypatch.setenv("JPY_SESSION_NAME", "01_igpt.ipynb")
+
+
+def test_nobody_guesses_when_nobody_sits_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    run_in(tmp_path).guess("how many?", 30)
+    assert not (tmp_path / "runs").exists()
+
+
 def run_in(folder: Path, preset: str = "laptop") -> lesson.Run:
     return lesson.Run("01_igpt", preset, (), {}, folder)
 

@@ -374,7 +374,7 @@ CLAIMS: tuple[Claim, ...] = (
         id="C09a",
         quote_key="C09",
         gloss="Compressing all the pixels of the world is very hard and needs much information to be modelled.",
-        wording="Most of the code length of a picture is detail that no caption carries.",
+        wording="At least four fifths of the bits of a picture are detail that no caption carries.",
         notebook="01_igpt",
         experiment="likelihood",
         # An upper bound: what the longest caption costs to spell for somebody who never saw the list. The closed list of
@@ -747,7 +747,7 @@ CLAIMS: tuple[Claim, ...] = (
         floor="zero bits",
         ceiling="the entropy of the renders",
         scope="exact world",
-        pitfall="With continuous texture J has no bound; only the render's part tends to the entropy of the renders.",
+        pitfall="Without end because of the grain that no caption describes; the scene's own part ends at 15 bits.",
         linked=("C21e", "C23"),
         shown=("J_render", "H_render"),
     ),

@@ -165,6 +165,10 @@ def _part_sentence(part: Part, found: Finding) -> str:
 def _interval(found: Finding) -> str:
     if math.isnan(found.low):
         return ""
+    if math.isinf(found.low):
+        return f"95 % sure it is below {number(found.high)}, "
+    if math.isinf(found.high):
+        return f"95 % sure it is above {number(found.low)}, "
     return f"{CONFIDENCE:.0%} interval ".replace("%", " %") + f"{number(found.low)} to {number(found.high)}, "
 
 

@@ -36,8 +36,13 @@ def check_seeds(seeds: object) -> tuple[int, ...]:
 
 
 def check_parameters(namespace: Mapping[str, Any], allowed: Iterable[str]) -> None:
-    """Refuse any other ALL_CAPS name among a notebook's variables: papermill only warns of an unknown parameter."""
+    """Refuse a parameter in small letters (`preset`) and any other ALL_CAPS name among a notebook's variables.
+
+    papermill would only warn of an unknown parameter, and run without it.
+    """
     for name, value in namespace.items():
+        if name not in allowed and name.upper() in allowed and isinstance(value, str | int | float | list | dict):
+            raise Refused(f"A parameter of this notebook is {name!r}, but must be {name.upper()!r}, in capitals.")
         plain = isinstance(value, str | int | float | list | dict) or value is None
         if name.isupper() and not name.startswith("_") and plain:
             one_of("A parameter of this notebook", name, allowed)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from falsework.core import versions
-from falsework.core.artefacts import file_digest, key_of, seal, unseal, write_atomic
+from falsework.core.artefacts import file_digest, seal, unseal, write_atomic
 from falsework.core.errors import Refused
 
 Row = dict[str, Any]
@@ -184,11 +184,6 @@ def load_evidence(evidence: Path, notebook: str, preset: str) -> Evidence | None
             f"The published evidence of {notebook} at {preset} is damaged ({fault}); restore it with git or publish again."
         ) from fault
     return Evidence(folder, manifest)
-
-
-def result_key(parts: Mapping[str, Any]) -> str:
-    """Return the key of a measured result from everything it depends on."""
-    return key_of(parts)
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

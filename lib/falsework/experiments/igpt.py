@@ -48,10 +48,11 @@ def likelihood(subject: Subject) -> Measured:
     ids = recipe.ids(model, test)
     bits = bits_per_token(model, ids)
     side = recipe.side
-    blank = emoji.rgba(test, size=side)[..., 3].reshape(len(test), -1) < 128
+    alpha = emoji.rgba(test, size=side)[..., 3].reshape(len(test), -1)
+    regions = {"paper": alpha == 0, "edge": (alpha > 0) & (alpha < 255), "inside": alpha == 255}
     total = float(bits.sum(1).mean())
     rows = [{"metric": "bits_per_image", "value": total}, {"metric": "bits_per_pixel", "value": total / ids.shape[1]}]
-    for region, mask in (("background", blank), ("drawing", ~blank)):
+    for region, mask in regions.items():
         rows.append({"metric": "bits_in_region", "region": region, "value": float((bits * mask).sum(1).mean())})
         rows.append(
             {"metric": "share_in_region", "region": region, "value": float((bits * mask).sum(1).mean()) / total}

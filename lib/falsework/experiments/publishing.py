@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from falsework.core.errors import Refused
@@ -31,7 +32,7 @@ def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
         results += have
     # one training curve per (arm, seed), not one per measure
     first = {(r.arm, r.seed): r for r in reversed(results)}
-    results = [r if first[(r.arm, r.seed)] is r else _without_curve(r) for r in results]
+    results = [r if first[(r.arm, r.seed)] is r else replace(r, curve=[]) for r in results]
     models = {(r.arm, r.seed): r.facts for r in results}
     measuring = sum(r.facts["measure_seconds"] for r in results)
     training = sum(f.get("core_seconds", 0.0) for f in models.values())
@@ -47,9 +48,3 @@ def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
         "core_seconds_a_seed": round((training + measuring) / max(1, len(seeds)), 1),
     }
     return publish(root / "evidence", notebook, preset, results, facts, experiment.data())
-
-
-def _without_curve(result):
-    from dataclasses import replace
-
-    return replace(result, curve=[])

@@ -143,7 +143,8 @@ def run_job(job: Job) -> None:
         def watch(model: Any, step: int) -> None:
             pictures = io.BytesIO()
             np.save(pictures, experiment.watch(recipe, model), allow_pickle=False)  # type: ignore[misc]
-            write_atomic(preview, pictures.getvalue())
+            with contextlib.suppress(Refused):  # a picture never costs a model
+                write_atomic(preview, pictures.getvalue())
 
         look = watch if job.watched and experiment.watch else None
         trained = obtain(recipe, job.seed, job.preset, Store(root / "artefacts"), watch=look)
@@ -203,19 +204,21 @@ def _progress(
 
     def poll() -> None:
         first = None
+        trains = any(arms[j.arm] is not None for j in jobs)
         what = ", ".join(sorted({j.arm for j in jobs}))
         path = progress_path(root, jobs[0].preset, jobs[0].notebook)
         preview, seen = preview_path(root, jobs[0].preset, jobs[0].notebook), 0.0
-        preview.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            preview.unlink(missing_ok=True)
         while not done.wait(1.0):
             share = sum(map(fraction, jobs)) / len(jobs)
             now = time.monotonic() - began
             first = first or (now, share)
             pace = (share - first[1]) / (now - first[0]) if now - first[0] > 3 and share > first[1] else 0.0
             left = (1 - share) / pace if pace else None
-            text = f"{what}, {len(jobs)} to do: {share:.0%}" + (
-                f", about {left:.0f} s left" if left is not None else ""
-            )
+            stage = f"{share:.0%} trained" if trains and share < 1 else "measuring"
+            after = f", about {left:.0f} s left" if left is not None and share < 1 else ""
+            text = f"{what}, {len(jobs)} to do: {stage}{after}"
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps({"text": text, "fraction": share, "left": left}))

@@ -168,7 +168,7 @@ def toy(sigma: np.ndarray, error: np.ndarray, told: np.ndarray) -> Figure:
     ax.fill_between(sigma, told, error, color=SERIES[0], alpha=0.15)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-    ax.set(xlabel="noise σ", ylabel="error, in bits per e-fold", ylim=(0, None))
+    ax.set(xlabel="noise σ", ylabel="error, in units of the noise", ylim=(0, None))
     ax.legend(fontsize=10)
     return finish(
         drawing,

@@ -57,7 +57,16 @@ class IGPT:
             rows = rng(seed, "batch", step).integers(len(ids_NT), size=self.train.batch)
             return {"ids": ids_NT[torch.from_numpy(rows).to(device)]}
 
-        return fit(model, next_token, batches, self.train, seed, folder, name=self.name, watch=watch)
+        return fit(
+            model,
+            next_token,
+            batches,
+            self.train,
+            seed,
+            folder,
+            name=f"{self.name}, seed {seed}, {folder.name}",
+            watch=watch,
+        )
 
     def ids(self, model: Any, index: np.ndarray) -> np.ndarray:
         """Return palette ids, uint16 (N, side * side), of drawings on white."""
@@ -74,7 +83,7 @@ class IGPT:
 # core-seconds on one thread of a 2024 server core, and the bits per unseen drawing to expect at the end
 PRESETS = {
     "smoke": IGPT(side=8, colours=32, width=32, depth=2, heads=2, train=Train(steps=60, batch=32)),  # 4 s
-    "laptop": IGPT(train=Train(steps=1300, batch=16)),  # 280 s, 400 bits
+    "laptop": IGPT(train=Train(steps=1300, batch=16)),  # 300 s, 385 bits
     "overnight": IGPT(width=128, train=Train(steps=5000, batch=16)),  # not measured
     "gpu": IGPT(colours=512, width=512, depth=12, heads=8, train=Train(steps=6000, batch=128, lr=2e-3)),  # not measured
 }

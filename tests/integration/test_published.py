@@ -1,0 +1,28 @@
+"""What is committed under evidence/ was measured by the recipes, data and measures that stand here now."""
+
+from __future__ import annotations
+
+import pytest
+
+from falsework.core.evidence import load_evidence
+from falsework.core.paths import root
+from falsework.experiments import experiment_of
+from falsework.experiments.runner import arms_of, result_key
+
+PUBLISHED = sorted(p.parent for p in (root() / "evidence").glob("*/*/manifest.json"))
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: f"{p.parent.name}-{p.name}")
+def test_published_evidence_bears_the_keys_of_what_stands_here(folder):
+    notebook, preset = folder.parent.name, folder.name
+    evidence, experiment = load_evidence(root() / "evidence", notebook, preset), experiment_of(notebook)
+    assert evidence is not None and experiment is not None and not evidence.stale
+    assert evidence.manifest["data"] == dict(experiment.data())
+    arms = arms_of(experiment, preset, {})
+    now = {
+        f"{name}/{arm}/{seed}": result_key(experiment, name, preset, arm, seed, recipe)
+        for name in experiment.measures
+        for arm, recipe in arms.items()
+        for seed in experiment.seeds[preset]
+    }
+    assert evidence.manifest["keys"] == now, "a preset changed after it was measured: measure and publish again"
