@@ -64,7 +64,7 @@ class IGPT:
             self.train,
             seed,
             folder,
-            name=f"{self.name}, seed {seed}, {folder.name}",
+            name=f"{self.name}, seed {seed}, {folder.stem}",
             watch=watch,
         )
 
