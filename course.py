@@ -169,8 +169,12 @@ def is_ready(root, windows=os.name == "nt"):
 
 
 def clean_env(environ=os.environ):
-    """Return the environment for every child, without the variables that bend Python towards other places."""
-    env = {k: v for k, v in environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__")}
+    """Return the environment for every child, without what bends Python towards other places or keeps it slow.
+
+    The install compiles nothing; PYTHONDONTWRITEBYTECODE would have every process compile torch again.
+    """
+    unwanted = ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__", "PYTHONDONTWRITEBYTECODE")
+    env = {k: v for k, v in environ.items() if k not in unwanted}
     if not env.get("HOME", "unset"):
         del env["HOME"]  # an empty one would put caches into the working folder; unset, it is looked up
     return env
