@@ -115,7 +115,7 @@ STYLE = {
 }
 
 
-def _rgb(table: dict[str, int], names: tuple[str, ...]) -> np.ndarray:
+def rgb_of(table: dict[str, int], names: tuple[str, ...]) -> np.ndarray:
     """Return float32 (K, 3) in [0, 1]; raises Refused for a name the renderer has no colour for."""
     missing = [n for n in names if n not in table]
     if missing:
@@ -124,17 +124,48 @@ def _rgb(table: dict[str, int], names: tuple[str, ...]) -> np.ndarray:
     return np.array(channels, dtype=np.float32) / 255
 
 
-@lru_cache(maxsize=4096)  # objects recur: the exact world has 512 of them, 2 kB each
-def _object(shape: str, style: str, radius: float, middle: tuple[float, ...], side: int) -> np.ndarray:
-    """Return (2, S, S): the opacity of one object in [0, 1], and -1 at its left edge to 1 at its right."""
+@lru_cache(maxsize=8192)  # objects recur: the exact world has 512 of them, 2 kB each
+def object_patch(shape: str, style: str, radius: float, middle: tuple[float, ...], side: int, scale: float) -> np.ndarray:
+    """Return (2, S, S): the opacity of one object in [0, 1], and -1 at its left edge to 1 at its right.
+
+    scale: how many pixels an outline and a stripe take for each one they take in a picture of 16.
+    """
     y, x = np.mgrid[0:side, 0:side] + 0.5
     x, y = x - middle[0], y - middle[1]
     points = np.stack([x.ravel(), y.ravel()], axis=1)
     distance = signed_distance(points, radius * CORNERS[shape]).reshape(side, side)
-    return np.stack([STYLE[style](distance, x, y), np.clip(x / radius, -1.0, 1.0)]).astype(np.float32)
+    inside = _fill(distance) if scale > 1 else None  # edges stay one pixel soft at every size
+    alpha = STYLE[style](distance / scale, x / scale, y / scale)
+    alpha = alpha if inside is None or style == "soft" else np.minimum(alpha, inside)
+    return np.stack([alpha, np.clip(x / radius, -1.0, 1.0)]).astype(np.float32)
 
 
 NEUTRAL = {"size": "large", "position": "middle", "nudge_x": "none", "nudge_y": "none", "light": "none"}
+
+
+def blend(ground: np.ndarray, objects: np.ndarray, paint: np.ndarray, lit: np.ndarray, drop: int) -> np.ndarray:
+    """Return (N, 3, P, P): objects (N, 2, P, P) over a ground, lit from -1 (left) or 1 (right) or not at all (0).
+
+    Three layers, back to front: shadowed ground; paint (N, 3), less of it where toned; white, on the lit side. The
+    shadow falls `drop` pixels down and as many away from the light.
+    """
+    alpha, across = objects.swapaxes(0, 1)
+    side, cast = alpha.shape[-1], np.zeros_like(alpha)
+    for away in np.unique(-lit).astype(int):
+        rows = lit == -away
+        left = (1 - away) * drop
+        cast[rows] = np.pad(alpha[rows], ((0, 0), (drop, 0), (drop, drop)))[:, :side, left : left + side]
+    tone = np.float32(SHADE) * lit[:, None, None] * across
+    out = ground * ((1 - alpha) * (1 - np.float32(SHADOW) * cast))[:, None]
+    out += paint[:, :, None, None] * (alpha * (1 - np.abs(tone)))[:, None]
+    out += (alpha * np.maximum(tone, 0))[:, None]
+    return out
+
+
+def to_bytes(pictures: np.ndarray) -> np.ndarray:
+    """Return uint8 (N, S, S, 3) of (N, 3, S, S) in [0, 1]."""
+    # half a step and a little more: no exact ties, so the last bit of a cosine cannot change a pixel
+    return np.clip(pictures * np.float32(255) + np.float32(0.5001), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
 def _draw(scenes: Scenes, grammar: Grammar) -> np.ndarray:
@@ -151,25 +182,12 @@ def _draw(scenes: Scenes, grammar: Grammar) -> np.ndarray:
         shape, style, size, position, nx, ny = (names[f][v] for f, v in zip(solid, values))
         steps = zip(POSITION[position], (TOWARDS[nx], TOWARDS[ny]))
         middle = tuple(side / 2 + REACH * side * step + NUDGE_PX * nudge for step, nudge in steps)
-        objects[g] = _object(shape, style, RADIUS[size] * side, middle, side)
-    alpha, across = objects[which].swapaxes(0, 1)
+        objects[g] = object_patch(shape, style, RADIUS[size] * side, middle, side, 1.0)
 
     lit = np.array([TOWARDS[v] for v in names["light"]], dtype=np.float32)[at["light"]]
-    cast = np.zeros_like(alpha)
-    for away in np.unique(-lit).astype(int):  # the shadow falls one pixel down and one away from the light
-        rows = lit == -away
-        cast[rows] = np.pad(alpha[rows], ((0, 0), (1, 0), (1, 1)))[:, :side, 1 - away : 1 - away + side]
-
-    ground = _rgb(BACKGROUND_RGB, names["background"])[at["background"]][:, :, None, None]
-    paint = _rgb(COLOUR_RGB, names["colour"])[at["colour"]][:, :, None, None]
-    tone = np.float32(SHADE) * lit[:, None, None] * across
-    # three layers, back to front: shadowed ground; paint, less of it where toned; white, on the lit side
-    picture = ground * ((1 - alpha) * (1 - np.float32(SHADOW) * cast))[:, None]
-    picture += paint * (alpha * (1 - np.abs(tone)))[:, None]
-    picture += (alpha * np.maximum(tone, 0))[:, None]
-    # half a step and a little more: no exact ties, so the last bit of a cosine cannot change a pixel
-    picture = np.clip(picture * np.float32(255) + np.float32(0.5001), 0, 255).astype(np.uint8)
-    return picture.transpose(0, 2, 3, 1)
+    ground = rgb_of(BACKGROUND_RGB, names["background"])[at["background"]][:, :, None, None]
+    paint = rgb_of(COLOUR_RGB, names["colour"])[at["colour"]]
+    return to_bytes(blend(ground, objects[which], paint, lit, 1))
 
 
 def render(scenes: Scenes, grammar: Grammar = EXACT, block: int = 1024) -> np.ndarray:
