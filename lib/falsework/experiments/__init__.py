@@ -45,6 +45,13 @@ class Experiment:
     measures: Mapping[str, Callable[[Subject], Measured]]
     data: Callable[[], Mapping[str, str]]
     watch: Callable[[Any, Any], np.ndarray] | None = None  # (recipe, model in training) -> pictures, uint8 (N, S, S, 3)
+    # preset -> arm -> its only seeds, for an arm that is shown from few seeds and not judged
+    few: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+
+    def seeds_of(self, preset: str, arm: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        """Return those of the seeds that this arm is trained with."""
+        only = self.few.get(preset, {}).get(arm)
+        return seeds if only is None else tuple(s for s in seeds if s in only)
 
 
 MODULES = {

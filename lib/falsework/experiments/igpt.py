@@ -1,4 +1,8 @@
-"""01_igpt: compress every pixel of real drawings; where do the bits go, and what do the layers know?"""
+"""01_igpt: compress every pixel; where do the bits go, and what do the layers know?
+
+Drawings (arm "drawings", one seed: a first look) are measured here, scenes (three sizes, three seeds: judged) in
+`igpt_scenes`, and each measure below hands over by the recipe's data.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ import torch
 
 from falsework.core.rng import rng
 from falsework.data.emoji import load_emoji
-from falsework.experiments import Experiment, Measured, Subject
+from falsework.experiments import Experiment, Measured, Subject, igpt_scenes
+from falsework.experiments.igpt_scenes import band_rows, probe_rows, region_rows
 from falsework.probes.likelihood import bits_per_token, caption_code_bits, neighbour_bits
-from falsework.probes.linear import layer_features, probe_accuracy
-from falsework.recipes.igpt import PRESETS
+from falsework.probes.linear import layer_features, probe_layers
+from falsework.recipes.igpt import PRESETS, SIZES, cluttered
 from falsework.samplers import sample_tokens
 from falsework.tokens import decode_pixels
 from falsework.training import generator_of
@@ -42,7 +47,9 @@ def test_index(subject: Subject, most: int) -> np.ndarray:
 
 
 def likelihood(subject: Subject) -> Measured:
-    """Bits per drawing on unseen concepts: in all, by region, per drawing (items), beside models without training."""
+    """Bits per unseen picture: in all, by region and band, beside models without training and what captions could tell."""
+    if subject.recipe.data == "scenes":
+        return igpt_scenes.likelihood(subject)
     emoji, recipe, model = load_emoji(), subject.recipe, subject.model
     test = test_index(subject, 1000)
     ids = recipe.ids(model, test)
@@ -52,21 +59,12 @@ def likelihood(subject: Subject) -> Measured:
     regions = {"paper": alpha == 0, "edge": (alpha > 0) & (alpha < 255), "inside": alpha == 255}
     total = float(bits.sum(1).mean())
     rows = [{"metric": "bits_per_image", "value": total}, {"metric": "bits_per_pixel", "value": total / ids.shape[1]}]
-    for region, mask in regions.items():
-        rows.append({"metric": "bits_in_region", "region": region, "value": float((bits * mask).sum(1).mean())})
-        rows.append(
-            {"metric": "share_in_region", "region": region, "value": float((bits * mask).sum(1).mean()) / total}
-        )
-        rows.append({"metric": "pixels_in_region", "region": region, "value": float(mask.sum(1).mean())})
+    rows += region_rows(bits, regions) + band_rows(bits, recipe.images(test))
     train = recipe.ids(model, emoji.split("train"))
     for name, value in neighbour_bits(train, ids, side, len(model.palette)).items():
         rows.append({"metric": "floor_bits_per_pixel", "model": name, "value": value})
-    rows.append(
-        {
-            "metric": "train_bits_per_image",
-            "value": float(bits_per_token(model, train[:: max(1, len(train) // 500)]).sum(1).mean()),
-        }
-    )
+    some = train[:: max(1, len(train) // 500)]
+    rows.append({"metric": "train_bits_per_image", "value": float(bits_per_token(model, some).sum(1).mean())})
     for level in emoji.levels:
         h = emoji.caption_entropy(level)
         rows.append({"metric": "caption_bits", "level": level, "value": h})
@@ -87,7 +85,7 @@ def likelihood(subject: Subject) -> Measured:
             "mean_heat": bits.mean(0).reshape(side, side).astype(np.float16),
             **game(recipe, model, shown[3:4]),
         }
-    return Measured(rows, arrays)
+    return Measured([{**row, "data": "drawings"} for row in rows], arrays)
 
 
 def game(recipe: Any, model: Any, index: np.ndarray, hidden: int = 10) -> dict[str, np.ndarray]:
@@ -133,11 +131,13 @@ def exhibits_index() -> np.ndarray:
 
 
 def layers(subject: Subject) -> Measured:
-    """Linear probes of every layer for two things no pixel says by itself: the group and the style of a drawing.
+    """Linear probes of every layer, beside raw pixels and the same network before training.
 
-    Trained on the training drawings' features, ridge chosen on validation, balanced accuracy on unseen families;
-    beside raw pixels and the same network before training.
+    On drawings two things no pixel says by itself: the group and the style. Trained on the training drawings' features,
+    ridge and layer chosen on validation, balanced accuracy on unseen families.
     """
+    if subject.recipe.data == "scenes":
+        return igpt_scenes.layers(subject)
     emoji, recipe, model = load_emoji(), subject.recipe, subject.model
     few = subject.preset == "smoke"
     most = {"train": 300, "val": 100} if few else {"train": 3000, "val": 1000}
@@ -149,26 +149,21 @@ def layers(subject: Subject) -> Measured:
     feats: dict[str, dict[str, Any]] = {"pixels": {s: p[None].astype(np.float32) for s, p in pixels.items()}}
     feats["random"] = {s: layer_features(fresh, i) for s, i in ids.items()}
     feats["trained"] = {s: layer_features(model, i) for s, i in ids.items()}
-    rows = []
+    rows: list[dict[str, Any]] = []
     size = sum(p.numel() for p in model.parameters())
     for factor in ("group", "style"):
         y = {s: emoji.labels(i, factor) for s, i in parts.items()}
         rows.append({"metric": "chance", "factor": factor, "value": 1 / len(np.unique(y["test"]))})
         for weights, f in feats.items():
-            found = []
-            for layer in range(len(f["train"])):
-                sets = [(f[s][layer], y[s]) for s in ("train", "val", "test")]
-                found.append(probe_accuracy(sets[0], sets[1], sets[2], len(emoji.factors[factor])))
-                at = {"factor": factor, "weights": weights, "layer": layer}
-                rows.append({"metric": "probe_test", **at, "value": found[-1][1]})
-            best = max(range(len(found)), key=lambda layer: found[layer][0])  # chosen on validation
-            at = {"factor": factor, "weights": weights, "layer": best, "size": size}
-            rows.append({"metric": "probe_best", **at, "value": found[best][1]})
-    return Measured(rows)
+            found = probe_layers(f, y, len(emoji.factors[factor]))
+            rows += probe_rows(found, {"factor": factor, "weights": weights, "labels": "all", "pool": "mean"}, size)
+    return Measured([{**row, "data": "drawings"} for row in rows])
 
 
 def samples(subject: Subject) -> Measured:
     """Drawings the model makes alone, and lower halves it gives to upper halves it has never seen."""
+    if subject.recipe.data == "scenes":
+        return igpt_scenes.samples(subject)
     recipe, model = subject.recipe, subject.model
     side, device = recipe.side, next(model.parameters()).device
     gen = generator_of(subject.seed, "samples", device=device.type)
@@ -182,7 +177,7 @@ def samples(subject: Subject) -> Measured:
     train = recipe.ids(model, load_emoji().split("train"))
     palette = model.palette.cpu().numpy()
     rows = [
-        {"metric": "nearest_training_distance", "of": of, "value": _nearest(x, train, palette)}
+        {"metric": "nearest_training_distance", "data": "drawings", "of": of, "value": _nearest(x, train, palette)}
         for of, x in (("samples", drawn), ("unseen drawings", recipe.ids(model, shown)))
     ]
     if subject.seed:
@@ -196,8 +191,8 @@ def samples(subject: Subject) -> Measured:
 
 
 def watch(recipe: Any, model: Any) -> np.ndarray:
-    """Return four unseen drawings, each beside the lower half that the model gives it at this moment of its training."""
-    index = exhibits_index()[:4]
+    """Return four unseen pictures, each beside the lower half that the model gives it at this moment of its training."""
+    index = exhibits_index()[:4] if recipe.data == "drawings" else igpt_scenes.shown(recipe)[:4]
     ids = recipe.ids(model, index).astype(np.int64)
     T = ids.shape[1]
     given = torch.from_numpy(ids[:, : T // 2]).to(model.head.weight.device)
@@ -214,15 +209,16 @@ def _nearest(ids: np.ndarray, train: np.ndarray, palette: np.ndarray) -> float:
 
 
 def arms(preset: str) -> Mapping[str, Any]:
-    """Return the one arm of the first look."""
-    return {"igpt": PRESETS[preset]}
+    """Return iGPT on drawings, and on scenes in the sizes of the preset's ladder."""
+    return {"drawings": PRESETS[preset], **SIZES[preset]}
 
 
 EXPERIMENT = Experiment(
     notebook="01_igpt",
     arms=arms,
     seeds={"smoke": (0, 1), "laptop": (0, 1, 2), "overnight": (0, 1, 2, 3, 4), "gpu": (0, 1, 2)},
+    few={"smoke": {"drawings": (0,)}, "laptop": {"drawings": (0,)}},
     measures={"likelihood": likelihood, "layers": layers, "samples": samples},
-    data=lambda: {"emoji": load_emoji().digest},
+    data=lambda: {"emoji": load_emoji().digest, "scenes": cluttered(16).digest},
     watch=watch,
 )

@@ -66,7 +66,7 @@ def collect(
     """Return the results that are here, and the (arm, seed) pairs that are missing."""
     have, missing = [], []
     for arm, recipe in arms.items():
-        for seed in seeds:
+        for seed in experiment.seeds_of(preset, arm, seeds):
             key = result_key(experiment, measure, preset, arm, seed, recipe)
             found = load_result(runs, preset, experiment.notebook, (measure, arm, seed, key))
             have.append(found) if found else missing.append((arm, seed))

@@ -1,18 +1,22 @@
-"""What a model pays for each token of a picture, and where in the picture the payment falls.
+"""What a model pays for each token of a picture, where in the picture the payment falls, and what a caption saves.
 
-Dimension key: N pictures, T tokens (pixels in raster order), R regions.
+Dimension key: N pictures, T tokens (pixels in raster order), S side (T = S * S), J Haar bands (S = 2^J).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from falsework.core.errors import Refused
 
 
 @torch.inference_mode()
@@ -82,3 +86,106 @@ def caption_code_bits(train: list[str], val: list[str], test: list[str]) -> np.n
 
     best = min((1.0, 3.0, 10.0, 30.0, 100.0), key=lambda w: sum(length(t, w) for t in val))
     return np.array([length(t, best) for t in test])
+
+
+# ---- where the payment falls
+
+
+class Part(NamedTuple):
+    """Bits per picture that fall on a part, their share of all bits (0 to 1), and the pixels per picture it holds."""
+
+    bits: float
+    share: float
+    pixels: float
+
+
+def _parts(bits_NT: np.ndarray, weights: Mapping[str, np.ndarray]) -> dict[str, Part]:
+    """Split bits by weights (N, T) that sum to one at every pixel."""
+    total, N = bits_NT.sum(dtype=np.float64), len(bits_NT)
+    sums = {name: (float((bits_NT * w).sum(dtype=np.float64)), float(w.sum())) for name, w in weights.items()}
+    return {name: Part(bits / N, bits / total, pixels / N) for name, (bits, pixels) in sums.items()}
+
+
+def bits_by_region(bits_NT: np.ndarray, masks: Mapping[str, np.ndarray]) -> dict[str, Part]:
+    """Return what each region costs; `masks` are bool (N, T), and every pixel lies in exactly one.
+
+    A region's share of the pixels, `pixels` / T, is the floor beside its share of the bits. Raises Refused when a mask
+    has another shape than the bits or the masks do not partition the picture.
+    """
+    for name, mask in masks.items():
+        if mask.shape != bits_NT.shape or mask.dtype != bool:
+            given = f"{mask.dtype} of shape {mask.shape}"
+            raise Refused(f"The mask {name!r} is {given}, but must be bool of shape {bits_NT.shape}, as the bits.")
+    count = sum(masks.values(), np.zeros(bits_NT.shape, int))
+    if (count != 1).any():
+        wrong = count[count != 1][0]
+        raise Refused(f"A pixel lies in {wrong} of the regions {', '.join(masks)}, but must lie in exactly one.")
+    return _parts(bits_NT, masks)
+
+
+def haar_bands(pictures_NSSC: np.ndarray) -> np.ndarray:
+    """Return float64 (J + 1, N, S, S, C): details at 2, 4 .. S pixels, then the mean; they sum to the picture.
+
+    Detail j is the picture averaged over blocks of 2^(j-1) pixels less that over blocks of 2^j: the three
+    orthonormal Haar sub-bands of the scale (Mallat 1989), added up in pixel space. Bands are orthogonal, so their
+    energies (sums of squares) add up to the picture's. Raises Refused unless S is a power of two.
+    """
+    S, width = pictures_NSSC.shape[1:3]
+    if width != S or S < 2 or S & (S - 1):
+        raise Refused(f"The pictures are {S} by {width} pixels, but must be square, the side a power of two.")
+    blurred, small = [pictures_NSSC.astype(np.float64)], pictures_NSSC.astype(np.float64)
+    for j in range(1, S.bit_length()):
+        # in pairs, so that the average of equal numbers is that number to the last bit and a flat block has no detail
+        small = (small[:, ::2] + small[:, 1::2]) / 2
+        small = (small[:, :, ::2] + small[:, :, 1::2]) / 2
+        blurred.append(small.repeat(2**j, 1).repeat(2**j, 2))
+    return np.stack([*(fine - coarse for fine, coarse in pairwise(blurred)), blurred[-1]])
+
+
+def bits_by_band(bits_NT: np.ndarray, pictures_NSSC: np.ndarray) -> dict[str, Part]:
+    """Return the bits that fall where a picture changes at a scale: "2 px" (finest), "4 px" .. "S px", "flat".
+
+    Each pixel's bits are shared among the scales in proportion to the energy of their Haar details at that pixel,
+    colours added; a pixel without any detail is "flat" (the mean is no detail). This is an ATTRIBUTION, not a code: a
+    model in raster order codes no bands, and the same bits would buy other structure in another order. What it says
+    is where the payment falls, as `bits_by_region` does with soft regions. `pictures` are (N, S, S, C) floats, the ones
+    whose pixels the bits pay for; an offset or a factor changes nothing. Raises Refused as `haar_bands` does, and
+    when bits and pictures do not fit.
+    """
+    energy_JNT = (haar_bands(pictures_NSSC)[:-1] ** 2).sum(-1)
+    energy_JNT = energy_JNT.reshape(len(energy_JNT), len(pictures_NSSC), -1)
+    if energy_JNT.shape[1:] != bits_NT.shape:
+        raise Refused(f"The bits have shape {bits_NT.shape}, but the pictures have pixels {energy_JNT.shape[1:]}.")
+    total_NT = energy_JNT.sum(0)
+    share_JNT = energy_JNT / np.where(total_NT > 0, total_NT, 1)
+    bands = {f"{2 ** (j + 1)} px": share for j, share in enumerate(share_JNT)}
+    return _parts(bits_NT, {**bands, "flat": total_NT == 0})
+
+
+# ---- what a caption saves
+
+
+class Saving(NamedTuple):
+    """Mean saving in bits per picture, its standard error, and whether it is beyond the caption's entropy."""
+
+    mean: float
+    se: float
+    over_bound: bool | None
+
+
+def caption_information(
+    bits_without_N: np.ndarray, bits_with_N: np.ndarray, caption_entropy: float | None = None
+) -> Saving:
+    """Return the mean over pictures of log2 p(x|c) - log2 p(x), from code lengths of the SAME pictures in bits.
+
+    Under one joint model, p(x) = sum_c p(c) p(x|c), this estimates I(c; x) and cannot exceed H(c) (Cover and Thomas,
+    theorem 2.6.5). With a blank model trained apart it can, for it also counts what that model failed to learn; so
+    never print it as information without its bound. Given `caption_entropy` H(c) in bits, `over_bound` says whether
+    the mean lies more than two standard errors above it. Raises Refused for unpaired or fewer than two pictures.
+    """
+    if bits_without_N.shape != bits_with_N.shape or bits_with_N.ndim != 1 or len(bits_with_N) < 2:
+        given = f"{bits_without_N.shape} and {bits_with_N.shape}"
+        raise Refused(f"The code lengths have shapes {given}, but must be those of the same pictures, two or more.")
+    saved_N = bits_without_N.astype(np.float64) - bits_with_N
+    mean, se = float(saved_N.mean()), float(saved_N.std(ddof=1) / math.sqrt(len(saved_N)))
+    return Saving(mean, se, None if caption_entropy is None else mean - 2 * se > caption_entropy)

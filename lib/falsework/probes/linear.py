@@ -2,12 +2,12 @@
 
 The probe is least squares with a ridge onto one-hot labels, in closed form: no rate, no seed, no stopping. Whatever is
 chosen (ridge, layer, query) is chosen on validation; every accuracy is balanced, so chance is 1 / K.
-Dimension key: N pictures, T positions, D features, K classes, L layers, R rank, F factors, G queries in training.
+Dimension key: N pictures, T positions, D features, K classes, L layers, R rank, F factors, G queries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,34 +19,34 @@ from falsework.core.errors import Refused
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # relative to the mean squared singular value of the features
 DECAYS = (0.01, 0.1, 1.0)  # AdamW's weight decay of query and head
+CHECK = 20  # steps between two looks at validation
 
 # ---- features
 
 
 @torch.inference_mode()
+def _streams(model: Any, ids_NT: np.ndarray, batch: int) -> Iterator[list[Tensor]]:
+    device = next(model.parameters()).device
+    for i in range(0, len(ids_NT), batch):
+        yield model.layers(torch.from_numpy(ids_NT[i : i + batch].astype(np.int64)).to(device))
+
+
 def layer_features(model: Any, ids_NT: np.ndarray, batch: int = 64) -> np.ndarray:
     """Return float32 (L, N, D): every layer's residual stream, averaged over positions (mean pooling)."""
-    device = next(model.parameters()).device
-    out = []
-    for i in range(0, len(ids_NT), batch):
-        ids_BT = torch.from_numpy(ids_NT[i : i + batch].astype(np.int64)).to(device)
-        out.append(np.stack([x.mean(1).float().cpu().numpy() for x in model.layers(ids_BT)]))
+    out = [np.stack([x.mean(1).float().cpu().numpy() for x in xs]) for xs in _streams(model, ids_NT, batch)]
     return np.concatenate(out, 1)
 
 
-@torch.inference_mode()
 def layer_tokens(model: Any, ids_NT: np.ndarray, layer: int, batch: int = 64) -> np.ndarray:
     """Return float16 (N, T, D): one layer's residual stream at every position, layer 0 the stem.
 
     Half precision halves the memory (2 N T D bytes). Raises Refused when the model has no such layer.
     """
-    device = next(model.parameters()).device
     out = []
-    for i in range(0, len(ids_NT), batch):
-        streams = model.layers(torch.from_numpy(ids_NT[i : i + batch].astype(np.int64)).to(device))
-        if not 0 <= layer < len(streams):
-            raise Refused(f"The layer is {layer}, but must lie in 0 to {len(streams) - 1}.")
-        out.append(streams[layer].half().cpu().numpy())
+    for xs in _streams(model, ids_NT, batch):
+        if not 0 <= layer < len(xs):
+            raise Refused(f"The layer is {layer}, but must lie in 0 to {len(xs) - 1}.")
+        out.append(xs[layer].half().cpu().numpy())
     return np.concatenate(out)
 
 
@@ -90,14 +90,18 @@ def decompose(x_ND: np.ndarray, scale_D: np.ndarray | None = None) -> Svd:
     return Svd(mean, scale, u[:, keep], s[keep], vt[keep])
 
 
+def _check_labels(y_N: np.ndarray, classes: int) -> None:
+    wrong = y_N[(y_N < 0) | (y_N >= classes)]
+    if len(wrong):
+        raise Refused(f"A label is {int(wrong[0])}, but labels must lie in 0 to {classes - 1}.")
+
+
 def ridge_solve(svd: Svd, y_N: np.ndarray, classes: int, ridges: Sequence[float] = RIDGES) -> np.ndarray:
     """Return weights (len(ridges), D + 1, K) for features as they came, the last row the offset: the cheap half.
 
     Raises Refused when a label lies outside 0 .. K - 1.
     """
-    wrong = y_N[(y_N < 0) | (y_N >= classes)]
-    if len(wrong):
-        raise Refused(f"A label is {int(wrong[0])}, but labels must lie in 0 to {classes - 1}.")
+    _check_labels(y_N, classes)
     y_NK = np.eye(classes)[y_N]
     uy = svd.u_NR.T @ (y_NK - y_NK.mean(0))
     s2 = svd.s_R**2
@@ -206,7 +210,11 @@ def probe_layers(
 
 
 class PoolProbe(NamedTuple):
-    """Balanced accuracies after attention pooling by `query_D`, and after mean pooling (the query of zeros)."""
+    """Balanced accuracies after attention pooling by `query_D`, and after mean pooling (the query of zeros).
+
+    `val` is the best of all that was tried on validation, hence flattered; `test` was looked at once. The attention of
+    a picture is softmax(x_TD @ query_D), in features as they came.
+    """
 
     val: float
     test: float
@@ -233,63 +241,65 @@ def attention_probe(
     test: Split,
     classes: Sequence[int],
     rng: np.random.Generator,
-    steps: int = 600,
+    steps: int = 300,
     batch: int = 128,
     lr: float = 0.02,
-    checks: int = 15,
 ) -> list[PoolProbe]:
-    """Probe unpooled features (N, T, D) for F factors, labels (N, F), through ONE learned query a factor.
+    """Probe (features (N, T, D), labels (N, F)) pairs through ONE learned query a factor (after Ilse et al. 2018).
 
     Query (from zero: mean pooling) and softmax head are trained by AdamW on cross-entropy; weight decay and number of
     steps are chosen on validation. The pooled features are then read by the same ridge probe as mean-pooled ones, so
-    that the two differ in the pooling alone, and the query of zeros stays a candidate: where validation gains nothing
+    that the two differ in the pooling alone, and the query of zeros stays a candidate: where validation gains nothing,
     the answer IS mean pooling. Factors share batches and cost, never parameters: each is found as it would be alone.
+    Equal `rng`, equal answer. Raises Refused when labels and classes do not fit.
     """
+    for _, y_NF in (train, val, test):
+        if y_NF.ndim != 2 or y_NF.shape[1] != len(classes):
+            raise Refused(f"The labels have shape {y_NF.shape}, but must be pictures by {len(classes)} factors.")
+    for y_N, K in zip(train[1].T, classes):
+        _check_labels(y_N, K)
     x_NTD, y_NF = train
-    D = x_NTD.shape[2]
-    some = x_NTD[:: max(1, len(x_NTD) // 500)].reshape(-1, D).astype(np.float32)
-    mean_D, scale_D = torch.from_numpy(some.mean(0)), torch.from_numpy(spread(some))
-    zero = np.zeros((1, D), np.float32)
-    flat = [attention_pool(x, zero)[0] for x in (x_NTD, val[0], test[0])]
-    # the head sees mean-pooled features at unit scale; averaging over positions has made them small
+    zero_D = np.zeros(x_NTD.shape[2], np.float32)
+    flat = [attention_pool(x, zero_D[None])[0] for x, _ in (train, val, test)]
+    some = x_NTD[:: max(1, len(x_NTD) // 500)].reshape(-1, len(zero_D)).astype(np.float32)
+    # a step of the query has equal weight in every feature; pooling subtracts no mean, for the softmax ignores it
+    scale_D = torch.from_numpy(spread(some))
+    # the head sees mean-pooled features at unit scale: averaging over positions has made them small
     centre_D, spread_D = torch.from_numpy(flat[0].mean(0)), torch.from_numpy(spread(flat[0]))
     runs = [(f, decay) for f in range(len(classes)) for decay in DECAYS]
-    queries = [torch.zeros(D, requires_grad=True) for _ in runs]
-    heads = [torch.zeros(D, classes[f], requires_grad=True) for f, _ in runs]
+    queries = [torch.zeros(len(zero_D), requires_grad=True) for _ in runs]
+    heads = [torch.zeros(len(zero_D), classes[f], requires_grad=True) for f, _ in runs]
     offsets = [torch.zeros(classes[f], requires_grad=True) for f, _ in runs]
-    groups: list[dict[str, Any]] = [
-        {"params": [q, w], "weight_decay": decay} for q, w, (_, decay) in zip(queries, heads, runs)
-    ]
+    groups = [{"params": [q, w], "weight_decay": decay} for q, w, (_, decay) in zip(queries, heads, runs)]
     adam = torch.optim.AdamW([*groups, {"params": offsets, "weight_decay": 0.0}], lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
 
     def logits(pooled_GND: Tensor) -> list[Tensor]:
         return [(x - centre_D) / spread_D @ w + b for x, w, b in zip(pooled_GND, heads, offsets)]
 
-    best = [(-1.0, zero[0])] * len(classes)
-    y_val = val[1]
+    best = [(-1.0, zero_D)] * len(classes)
     for step in range(1, steps + 1):
         rows = rng.integers(len(x_NTD), size=batch)
-        x = torch.from_numpy(x_NTD[rows]).float()
         y = torch.from_numpy(y_NF[rows].astype(np.int64))
-        scores = logits(_pool(x, torch.stack(queries) / scale_D))
-        loss = sum(F.cross_entropy(s, y[:, f]) for s, (f, _) in zip(scores, runs))
+        guess = logits(_pool(torch.from_numpy(x_NTD[rows]).float(), torch.stack(queries) / scale_D))
         adam.zero_grad()
-        loss.backward()
+        torch.stack([F.cross_entropy(g, y[:, f]) for g, (f, _) in zip(guess, runs)]).sum().backward()
         adam.step()
         schedule.step()
-        if step % max(1, steps // checks) == 0:
+        if step % CHECK == 0 or step == steps:
             with torch.no_grad():
                 q_GD = (torch.stack(queries) / scale_D).numpy()
-                guesses = [s.argmax(1).numpy() for s in logits(torch.from_numpy(attention_pool(val[0], q_GD)))]
-            for q, guess, (f, _) in zip(q_GD, guesses, runs):
-                best[f] = max(best[f], (balanced_accuracy(guess, y_val[:, f]), q), key=lambda found: found[0])
+                guess = logits(torch.from_numpy(attention_pool(val[0], q_GD)))
+            for q, g, (f, _) in zip(q_GD, guess, runs):
+                accuracy = balanced_accuracy(g.argmax(1).numpy(), val[1][:, f])
+                best[f] = max(best[f], (accuracy, q), key=lambda found: found[0])  # of equals the earliest
     found = []
     for f, (_, q) in enumerate(best):
-        read = []
-        for pooled in (flat, [attention_pool(x, q[None])[0] for x in (x_NTD, val[0], test[0])]):
-            sets = [(x, y[:, f]) for x, y in zip(pooled, (y_NF, val[1], test[1]))]
-            read.append(probe_accuracy(sets[0], sets[1], sets[2], classes[f]))
-        gained = read[1][0] > read[0][0]
-        found.append(PoolProbe(*read[gained], *read[0], q if gained else zero[0]))
+        both = []
+        for pooled in (flat, [attention_pool(x, q[None])[0] for x, _ in (train, val, test)]):
+            sets = [(x, y[:, f]) for x, (_, y) in zip(pooled, (train, val, test))]
+            both.append(probe_accuracy(sets[0], sets[1], sets[2], classes[f]))
+        mean, attended = both
+        gains = attended[0] > mean[0]
+        found.append(PoolProbe(*(attended if gains else mean), *mean, q if gains else zero_D))
     return found

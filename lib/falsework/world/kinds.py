@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +35,8 @@ FLOORS = ("matt", "glossy")
 LIGHTS = ("left", "right")
 ATTRIBUTES = ("colour", "shape", "style")
 STEPS = ("one", "two", "three", "four", "five")
-NUDGE_X = ("far left", "left", "centred", "right", "far right")
-NUDGE_Y = ("far up", "up", "level", "down", "far down")
+NUDGE_X = ("left", "centred", "right")
+NUDGE_Y = ("up", "level", "down")
 SETS = ("twemoji", "noto", "noto blob", "fluent flat", "fluent 3d", "emojitwo")  # of the sprites, in this order
 SPRITES = (  # all six sets draw them, and none of these drawings is held out
     *("dog face", "cat face", "lion", "penguin", "octopus", "butterfly", "snail", "turtle"),
@@ -43,8 +44,7 @@ SPRITES = (  # all six sets draw them, and none of these drawings is held out
     *("house", "sailboat", "bicycle", "rocket", "umbrella", "crown", "guitar", "key"),
     *("bomb", "ghost", "rainbow", "cactus", "sunflower", "rose", "trophy", "balloon"),
 )
-SPECKS = 9  # coloured marks behind the object of a cluttered scene; no sentence names them
-MARKS = 8  # forms of a mark
+CRUMBS = 6  # tiny things around the object of a cluttered scene, lit as it is; no sentence names them
 
 # the level at which the human order first says a factor (0 would be "none"); numbered copies go with their first
 SAID_AT = {
@@ -53,7 +53,7 @@ SAID_AT = {
     **dict.fromkeys(("size", "style", "set", "relation", "change", "across", "down"), 3),
     **dict.fromkeys(("position", "lane", "gap", "letter", "background", "floor", "light"), 4),
     **dict.fromkeys(("nudge_x", "nudge_y", "slip"), 5),
-    **dict.fromkeys(("speck", "mark", "tint"), 6),
+    **dict.fromkeys(("crumb_place", "crumb_shape", "crumb_colour", "crumb_style"), 6),
 }
 
 
@@ -68,6 +68,7 @@ class Thing:
     x: np.ndarray
     y: np.ndarray
     sprite: np.ndarray | None = None  # a position in SPRITES: the badge behind it is the thing, `style` its set
+    crumb: bool = False
 
 
 Put = Callable[[Scenes], list[Thing]]
@@ -105,10 +106,12 @@ def said_at(factor: str) -> int:
 # ---- where things stand
 
 _RADIUS = np.array([0.21, 0.31])
+_RADIUS_AMID_CRUMBS = np.array([0.23, 0.31])
+CRUMB_RADIUS = 0.11
 _X = np.array([-1, 1, -1, 1, 0]) * 0.15 + 0.5
 _Y = np.array([-1, -1, 1, 1, 0]) * 0.15 + 0.45  # a little high: below is the floor
 _CORNER_X, _CORNER_Y = np.array([0.26, 0.74, 0.26, 0.74]), np.array([0.25, 0.25, 0.7, 0.7])
-_NUDGE = np.arange(-2, 3) / 16  # whole pixels at 16 px
+_NUDGE = np.arange(-1, 2) / 16  # a whole pixel at 16 px
 
 
 def size_of(scenes: Scenes) -> int:
@@ -120,11 +123,27 @@ def _full(scenes: Scenes, value: float) -> np.ndarray:
     return np.full(size_of(scenes), value)
 
 
+def _look(scenes: Scenes, end: str = "") -> dict[str, Any]:
+    return {f: scenes[f"{f}{end}"] for f in ATTRIBUTES}
+
+
 def _one(scenes: Scenes) -> list[Thing]:
     x, y = _X[scenes["position"]], _Y[scenes["position"]]
-    if "nudge_x" in scenes:
-        x, y = x + _NUDGE[scenes["nudge_x"]], y + _NUDGE[scenes["nudge_y"]]
-    return [Thing(scenes["shape"], scenes["style"], scenes["colour"], _RADIUS[scenes["size"]], x, y)]
+    return [Thing(**_look(scenes), radius=_RADIUS[scenes["size"]], x=x, y=y)]
+
+
+def _one_amid_crumbs(scenes: Scenes) -> list[Thing]:
+    # further out than a lone object: no pixel may be sure to show it
+    x = 0.5 + 1.4 * (_X[scenes["position"]] - 0.5) + _NUDGE[scenes["nudge_x"]]
+    y = 0.45 + 1.4 * (_Y[scenes["position"]] - 0.45) + _NUDGE[scenes["nudge_y"]]
+    crumbs = [_crumb(scenes, k + 1) for k in range(CRUMBS)] if "crumb_place_1" in scenes else []
+    return [*crumbs, Thing(**_look(scenes), radius=_RADIUS_AMID_CRUMBS[scenes["size"]], x=x, y=y)]
+
+
+def _crumb(scenes: Scenes, k: int) -> Thing:
+    look: dict[str, Any] = {f: scenes[f"crumb_{f}_{k}"] for f in ATTRIBUTES}
+    row, column = ((v + 0.5) / 16 for v in divmod(scenes[f"crumb_place_{k}"], 16))
+    return Thing(**look, radius=_full(scenes, CRUMB_RADIUS), x=column, y=row, crumb=True)
 
 
 def _pair(scenes: Scenes) -> list[Thing]:
@@ -135,10 +154,10 @@ def _pair(scenes: Scenes) -> list[Thing]:
     up = -0.03  # clear of the floor
     return [
         Thing(
-            *(scenes[f"{f}{end}"] for f in ("shape", "style", "colour")),
-            _full(scenes, radius),
-            np.where(flat, along, across),
-            np.where(flat, across, along) + up,
+            **_look(scenes, end),
+            radius=_full(scenes, radius),
+            x=np.where(flat, along, across),
+            y=np.where(flat, across, along) + up,
         )
         for end, radius, along in (("", 0.27, large), ("_2", 0.17, small))
     ]
@@ -150,9 +169,8 @@ def _group(count: int) -> Put:
         things = []
         for k in range(count):
             corner = (k + (k >= gap)).astype(int)
-            end = f"_{k + 1}" if k else ""
-            look = (scenes[f"{f}{end}"] for f in ("shape", "style", "colour"))
-            things.append(Thing(*look, _full(scenes, 0.18), _CORNER_X[corner], _CORNER_Y[corner]))
+            look = _look(scenes, f"_{k + 1}" if k else "")
+            things.append(Thing(**look, radius=_full(scenes, 0.18), x=_CORNER_X[corner], y=_CORNER_Y[corner]))
         return things
 
     return put
@@ -160,7 +178,7 @@ def _group(count: int) -> Put:
 
 def _sign(scenes: Scenes) -> list[Thing]:
     x = np.array([0.3, 0.5, 0.7])[scenes["position"]]
-    return [Thing(*(scenes[f] for f in ("shape", "style", "colour")), _full(scenes, 0.19), x, _full(scenes, 0.26))]
+    return [Thing(**_look(scenes), radius=_full(scenes, 0.19), x=x, y=_full(scenes, 0.26))]
 
 
 def _sticker(scenes: Scenes) -> list[Thing]:
@@ -168,21 +186,15 @@ def _sticker(scenes: Scenes) -> list[Thing]:
     return [Thing(disc, scenes["set"], scenes["colour"], _full(scenes, 0.36), x, y, scenes["sprite"])]
 
 
-def _look(scenes: Scenes, end: str = "") -> dict[str, np.ndarray]:
-    return {f: scenes[f"{f}{end}"] for f in ATTRIBUTES}
-
-
-def _changed(look: dict[str, np.ndarray], attribute: np.ndarray, steps: np.ndarray) -> dict[str, np.ndarray]:
+def _changed(look: dict[str, Any], attribute: np.ndarray, steps: np.ndarray) -> dict[str, Any]:
     """Return the look with one attribute moved on by 1 to 5 values, around the end of its list."""
     counts = (len(COLOURS), len(SHAPES), len(STYLES))
-    return {
-        f: np.where(attribute == a, (look[f] + steps + 1) % counts[a], look[f]) for a, f in enumerate(ATTRIBUTES)
-    }
+    return {f: np.where(attribute == a, (look[f] + steps + 1) % counts[a], look[f]) for a, f in enumerate(ATTRIBUTES)}
 
 
-def _cell(scenes: Scenes, look: dict[str, np.ndarray], x: float, y: float, radius: float) -> Thing:
-    at = (_full(scenes, v) for v in (radius, x, y))
-    return Thing(look["shape"], look["style"], look["colour"], *at)
+def _cell(scenes: Scenes, look: dict[str, Any], x: float, y: float, radius: float) -> Thing:
+    radii, xs, ys = (_full(scenes, v) for v in (radius, x, y))
+    return Thing(**look, radius=radii, x=xs, y=ys)
 
 
 # a matrix changes one attribute across and another down: six ordered pairs
@@ -249,12 +261,14 @@ def held_out(kind: Kind, scenes: Scenes) -> dict[str, np.ndarray]:
     combination: a shape in a colour; binding: which of a pair has which colour; relation: a shape that stands in a
     relation; string: the characters of a sign; operation: an attribute changed by a number of steps.
     """
-    things = [t for t in kind.put(scenes) if t.sprite is None]
+    things = [t for t in kind.put(scenes) if t.sprite is None and not t.crumb]
     looks = [_any_of(HELD_LOOKS, t.shape, t.colour) for t in things] or [np.zeros(size_of(scenes), dtype=bool)]
     never = np.zeros(size_of(scenes), dtype=bool)
-    return {k: never for k in HELD_KINDS} | {"combination": np.any(looks, axis=0)} | {
-        k: test(scenes) for k, test in kind.holds.items()
-    }
+    return (
+        {k: never for k in HELD_KINDS}
+        | {"combination": np.any(looks, axis=0)}
+        | {k: test(scenes) for k, test in kind.holds.items()}
+    )
 
 
 # ---- the kinds
@@ -280,7 +294,14 @@ def _signs(count: int, slips: bool) -> Kind:
     more = "[ shifted by {slip}]" if slips else ""
     return Kind(
         f"sign {count}",
-        {**_LOOK, "position": ("left", "middle", "right"), **letters, "background": BACKGROUNDS, "light": LIGHTS, **slip},
+        {
+            **_LOOK,
+            "position": ("left", "middle", "right"),
+            **letters,
+            "background": BACKGROUNDS,
+            "light": LIGHTS,
+            **slip,
+        },
         f"{_thing()} over the sign{said}[ at the {{position}}]{_SHORT_WHERE}{more}",
         _sign,
         letters=count,
@@ -291,17 +312,16 @@ def _signs(count: int, slips: bool) -> Kind:
 
 def _one_kind(cluttered: bool) -> Kind:
     nudges = {"nudge_x": NUDGE_X, "nudge_y": NUDGE_Y} if cluttered else {}
-    specks = {}
-    if cluttered:
-        places = tuple(map(str, range(256)))
-        for k in range(SPECKS):
-            specks |= {f"speck_{k}": places, f"mark_{k}": tuple(map(str, range(MARKS))), f"tint_{k}": COLOURS}
-    more = "[ shifted {nudge_x}][ and {nudge_y}]" if cluttered else ""
+    crumbs: dict[str, tuple[str, ...]] = {}
+    for k in range(1, CRUMBS + 1 if cluttered else 1):
+        crumbs[f"crumb_place_{k}"] = tuple(map(str, range(256)))
+        crumbs |= {f"crumb_{f}_{k}": values for f, values in _LOOK.items()}
+    more = "[ a hair {nudge_x}][ a hair {nudge_y}]" if cluttered else ""
     return Kind(
         "one",
-        {**_LOOK, "size": SIZES, "position": PLACES, **_GROUND, **nudges, **specks},
+        {**_LOOK, "size": SIZES, "position": PLACES, **_GROUND, **nudges, **crumbs},
         f"{_thing(size=True)}[ in the {{position}}]{_WHERE}{more}",
-        _one,
+        _one_amid_crumbs if cluttered else _one,
         weight=0.4,
     )
 

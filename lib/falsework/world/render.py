@@ -125,7 +125,9 @@ def rgb_of(table: dict[str, int], names: tuple[str, ...]) -> np.ndarray:
 
 
 @lru_cache(maxsize=8192)  # objects recur: the exact world has 512 of them, 2 kB each
-def object_patch(shape: str, style: str, radius: float, middle: tuple[float, ...], side: int, scale: float) -> np.ndarray:
+def object_patch(
+    shape: str, style: str, radius: float, middle: tuple[float, ...], side: int, scale: float
+) -> np.ndarray:
     """Return (2, S, S): the opacity of one object in [0, 1], and -1 at its left edge to 1 at its right.
 
     scale: how many pixels an outline and a stripe take for each one they take in a picture of 16.
@@ -143,22 +145,28 @@ def object_patch(shape: str, style: str, radius: float, middle: tuple[float, ...
 NEUTRAL = {"size": "large", "position": "middle", "nudge_x": "none", "nudge_y": "none", "light": "none"}
 
 
-def blend(ground: np.ndarray, objects: np.ndarray, paint: np.ndarray, lit: np.ndarray, drop: int) -> np.ndarray:
-    """Return (N, 3, P, P): objects (N, 2, P, P) over a ground, lit from -1 (left) or 1 (right) or not at all (0).
+def lit_layers(objects: np.ndarray, lit: int, drop: int) -> np.ndarray:
+    """Return (G, 3, P, P) from objects (G, 2, P, P) lit from -1 (left) or 1 (right) or not at all (0).
 
-    Three layers, back to front: shadowed ground; paint (N, 3), less of it where toned; white, on the lit side. The
-    shadow falls `drop` pixels down and as many away from the light.
+    Three layers, back to front: how much of the ground shines through, less where the shadow falls, `drop` pixels down and
+    as many away from the light; how much paint there is, less where it is toned; how much white, on the lit side.
     """
     alpha, across = objects.swapaxes(0, 1)
-    side, cast = alpha.shape[-1], np.zeros_like(alpha)
-    for away in np.unique(-lit).astype(int):
-        rows = lit == -away
-        left = (1 - away) * drop
-        cast[rows] = np.pad(alpha[rows], ((0, 0), (drop, 0), (drop, drop)))[:, :side, left : left + side]
-    tone = np.float32(SHADE) * lit[:, None, None] * across
-    out = ground * ((1 - alpha) * (1 - np.float32(SHADOW) * cast))[:, None]
-    out += paint[:, :, None, None] * (alpha * (1 - np.abs(tone)))[:, None]
-    out += (alpha * np.maximum(tone, 0))[:, None]
+    side, left = alpha.shape[-1], (1 + lit) * drop
+    cast = (
+        np.pad(alpha, ((0, 0), (drop, 0), (drop, drop)))[:, :side, left : left + side] if lit else np.zeros_like(alpha)
+    )
+    tone = np.float32(SHADE) * np.float32(lit) * across
+    ground = (1 - alpha) * (1 - np.float32(SHADOW) * cast)
+    return np.stack([ground, alpha * (1 - np.abs(tone)), alpha * np.maximum(tone, 0)], axis=1)
+
+
+def blend(ground: np.ndarray, layers: np.ndarray, paint: np.ndarray) -> np.ndarray:
+    """Return (N, 3, P, P): lit layers (N, 3, P, P) in paint (N, 3) over a ground that broadcasts to that shape."""
+    shine, cover, white = (layers[:, k, None] for k in range(3))
+    out = ground * shine
+    out += paint[:, :, None, None] * cover
+    out += white
     return out
 
 
@@ -184,10 +192,11 @@ def _draw(scenes: Scenes, grammar: Grammar) -> np.ndarray:
         middle = tuple(side / 2 + REACH * side * step + NUDGE_PX * nudge for step, nudge in steps)
         objects[g] = object_patch(shape, style, RADIUS[size] * side, middle, side, 1.0)
 
-    lit = np.array([TOWARDS[v] for v in names["light"]], dtype=np.float32)[at["light"]]
+    lit = [TOWARDS[v] for v in names["light"]]
+    layers = np.stack([lit_layers(objects, side, 1) for side in lit])[at["light"], which]
     ground = rgb_of(BACKGROUND_RGB, names["background"])[at["background"]][:, :, None, None]
     paint = rgb_of(COLOUR_RGB, names["colour"])[at["colour"]]
-    return to_bytes(blend(ground, objects[which], paint, lit, 1))
+    return to_bytes(blend(ground, layers, paint))
 
 
 def render(scenes: Scenes, grammar: Grammar = EXACT, block: int = 1024) -> np.ndarray:

@@ -12,6 +12,7 @@ sides; and scenes that show something held out are in no part but their own:
 
     train, val, test           nothing that is held out (test is the iid one)
     test_combination ...       test pictures that show exactly this held-out kind (see `kinds.held_out`)
+    train_all                  "train" and, beside it, scenes that show what is held out: for judges, who must know it
 
 Dimension key: N pictures, S side, K_f values of factor f.
 """
@@ -51,7 +52,7 @@ def hashed(index: Index, *keys: object) -> np.ndarray:
 
 def pixel_hash(pictures: np.ndarray) -> np.ndarray:
     """Return uint64 (N,): equal for equal pictures, uint8 (N, S, S, 3), and hardly ever for different ones."""
-    words = np.ascontiguousarray(pictures).reshape(len(pictures), -1).view(np.uint64)
+    words = np.ascontiguousarray(pictures).reshape(len(pictures), pictures[0].size if len(pictures) else 8).view(np.uint64)
     return mix((words * mix(np.arange(1, words.shape[1] + 1) * int(_GOLD >> np.uint64(1)))).sum(1, dtype=np.uint64))
 
 
@@ -135,23 +136,26 @@ class SceneWorld:
                 out[name][rows] = found
         return out
 
-    def split_of(self, index: Index, pictures: np.ndarray) -> np.ndarray:
-        """Return str (N,): the part each picture belongs to; "" for one that training must not and no test does show."""
+    def shows(self, split: str, index: Index) -> np.ndarray:
+        """Return bool (N,): which numbers show what a part may show; half of belonging to it (the other: `on_side`)."""
+        kind = one_of("The split", split, self.splits).partition("_")[2]
+        index = np.asarray(index)
+        if kind == "all":
+            return np.ones(len(index), dtype=bool)
         held = self.held(index)
         count = np.sum(list(held.values()), axis=0)
+        return held[kind] & (count == 1) if kind else count == 0
+
+    def on_side(self, split: str, pictures: np.ndarray) -> np.ndarray:
+        """Return bool (N,): which pictures, uint8 (N, S, S, 3), lie on a part's side of the pixel hash."""
+        part = one_of("The split", split, self.splits).partition("_")[0]
         side = pixel_hash(pictures) % np.uint64(16)
-        out = np.full(len(count), "train", dtype="U20")
-        for name, k in SIDES_OF_SPLIT.items():
-            out[side == k] = name
-        out[count > 0] = ""
-        for name, found in held.items():
-            out[found & (count == 1) & (side == SIDES_OF_SPLIT["test"])] = f"test_{name}"
-        return out
+        return side == SIDES_OF_SPLIT[part] if part in SIDES_OF_SPLIT else side >= len(SIDES_OF_SPLIT)
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The names of the parts."""
-        return ("train", *reversed(SIDES_OF_SPLIT), *(f"test_{name}" for name in HELD_KINDS))
+        return ("train", *reversed(SIDES_OF_SPLIT), *(f"test_{name}" for name in HELD_KINDS), "train_all")
 
     def draw(self, n: int, split: str, *keys: object) -> tuple[Index, np.ndarray]:
         """Return (numbers int64 (n,), pictures uint8 (n, S, S, 3)): a fresh draw of one part, decided by the keys.
@@ -159,18 +163,19 @@ class SceneWorld:
         Raises Refused for an unknown part, and for one that this world's kinds never show.
         """
         one_of("The split", split, self.splits)
-        source, found, pictures, tried = rng(*keys), [np.empty(0, dtype=np.int64)], [], 0
-        ask = n + n // 4 + 8
+        source, found, pictures = rng(*keys), [np.empty(0, dtype=np.int64)], []
+        ask, tried = n + n // 4 + 8, 0
         while (have := sum(map(len, found))) < n:
             if tried > 200_000 and not have:
                 raise Refused(f"The world {self.name!r} with kinds {', '.join(self.kinds)} shows no {split!r}.")
             index = source.integers(1 << 62, size=ask)
+            index = index[self.shows(split, index)]  # what is rare is not drawn in vain
             images = self.images(index)
-            mine = self.split_of(index, images) == split
+            mine = self.on_side(split, images)
             found.append(index[mine])
             pictures.append(images[mine])
             tried += ask
-            ask = int(min(16384, max(64, 1.2 * (n - have) * tried / max(1, have + mine.sum()))))
+            ask = int(min(65536, max(64, 1.2 * (n - have) * tried / max(1, have + mine.sum()))))
         return np.concatenate(found)[:n], np.concatenate(pictures)[:n]
 
     def split(self, name: str) -> Index:
@@ -233,7 +238,9 @@ class SceneWorld:
             found = kind.phrase.parse(caption)
             if found is not None:
                 return {"kind": kind.name, **found}
-        raise Refused(f"The caption {caption!r} is no sentence of this world; one is {self.captions([0], 'ultra')[0]!r}.")
+        raise Refused(
+            f"The caption {caption!r} is no sentence of this world; one is {self.captions(np.array([0]), 'ultra')[0]!r}."
+        )
 
     def entropy(self, level: str = LEVELS[-1]) -> float:
         """Return H(caption) in bits at a level, exact; at "pixel-words" that of the scene, which bounds the picture's.

@@ -8,15 +8,15 @@ Dimension key: N scenes, S side of the picture, P side of a patch, 3 colours. Le
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from falsework.core.errors import Refused
 from falsework.world.font import glyphs
-from falsework.world.kinds import SPECKS, Kind, Thing, size_of
-from falsework.world.render import BACKGROUND_RGB, COLOUR_RGB, blend, object_patch, rgb_of, to_bytes
+from falsework.world.kinds import Kind, Thing, size_of
+from falsework.world.render import BACKGROUND_RGB, COLOUR_RGB, blend, lit_layers, object_patch, rgb_of, to_bytes
 from falsework.world.scene import BACKGROUNDS, COLOURS, SHAPES, STYLES, Scenes
 
 HORIZON = 0.78  # where wall and floor meet
@@ -24,20 +24,6 @@ MATT, GLOSS, MIRROR = 0.84, 0.93, 0.5  # brightness of the two floors beside the
 SEAM = 0.7  # brightness of the lines between cells
 PLATE, INK = 0xF8EEDA, 0x16161D  # a sign and its characters
 CELL = 8  # px: a character stands in a cell of 8 x 8, which lies on the token grid
-_MARKS = """
-##.. ###. #... ##.. ###. .#.. #..# ####
-##.. .... #... ##.. #... ###. .##. ####
-.... .... #... ##.. #... .#.. .##. ....
-.... .... #... ##.. .... .... #..# ....
-"""
-
-
-@cache
-def _marks(scale: int) -> np.ndarray:
-    """Return float32 (8, P, P): the forms of clutter, 1 where there is paint."""
-    rows = [line.split() for line in _MARKS.strip().splitlines()]
-    drawn = np.array([[[c == "#" for c in row[k]] for row in rows] for k in range(len(rows[0]))], dtype=np.float32)
-    return np.kron(drawn, np.ones((1, scale, scale), dtype=np.float32))
 
 
 def _place(canvas: np.ndarray, patch: int, row: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, tuple]:
@@ -54,45 +40,59 @@ def _over(canvas: np.ndarray, alpha: np.ndarray, paint: np.ndarray, row: np.ndar
     windows[at] = ground + (paint - ground) * alpha[:, None]
 
 
-class _Set:
-    """One thing of every picture: its patch and the window it goes to."""
+@lru_cache(maxsize=8192)
+def _lit(shape: int, style: int, radius: float, x: int, y: int, patch: int, side: int) -> np.ndarray:
+    """Return (2, 3, P, P): the lit layers of one object in its patch, lit from the left and from the right.
 
-    def __init__(self, thing: Thing, side: int):
+    x, y: its middle, in quarters of a pixel beyond the middle of the patch.
+    """
+    middle = (patch // 2 + x / 4, patch // 2 + y / 4)
+    one = object_patch(SHAPES[shape], STYLES[style], radius, middle, patch, float(np.sqrt(side / 16)))
+    return np.concatenate([lit_layers(one[None], lit, side // 16) for lit in (-1, 1)])
+
+
+class _Set:
+    """One thing of every picture: its patches and the window each goes to."""
+
+    def __init__(self, thing: Thing, light: np.ndarray, side: int):
         radius = np.round(thing.radius * side, 3)
         self.patch = 2 * int(np.ceil(1.32 * radius.max() + 3.5))
         # a quarter of a pixel is the finest place, so that a few patches serve all pictures
         x, y = (np.round(4 * side * v).astype(int) for v in (thing.x, thing.y))
         self.column, self.row = x // 4 - self.patch // 2, y // 4 - self.patch // 2
-        radii, kind = np.unique(radius, return_inverse=True)
-        sizes = (len(SHAPES), len(STYLES), len(radii), 4, 4)
+        radii, size = np.unique(radius, return_inverse=True)
+        counts = (len(SHAPES), len(STYLES), len(radii), 4, 4)
         style = np.zeros_like(thing.shape) if thing.sprite is not None else thing.style  # a badge is plain
-        keys = np.ravel_multi_index((thing.shape, style, kind, x % 4, y % 4), sizes)
-        keys, self.which = np.unique(keys, return_inverse=True)
-        self.objects = np.empty((len(keys), 2, self.patch, self.patch), dtype=np.float32)
-        scale = float(np.sqrt(side / 16))
-        for g, (shape, look, r, fx, fy) in enumerate(zip(*np.unravel_index(keys, sizes))):
-            middle = (self.patch // 2 + fx / 4, self.patch // 2 + fy / 4)
-            self.objects[g] = object_patch(SHAPES[shape], STYLES[look], float(radii[r]), middle, self.patch, scale)
+        keys = np.ravel_multi_index((thing.shape, style, size, x % 4, y % 4), counts)
+        keys, which = np.unique(keys, return_inverse=True)
+        found = [
+            _lit(shape, look, float(radii[r]), fx, fy, self.patch, side)
+            for shape, look, r, fx, fy in zip(*(k.tolist() for k in np.unravel_index(keys, counts)))
+        ]
+        self.layers = np.stack(found)[which, light]  # (N, 3, P, P)
 
 
-def _reflect(canvas: np.ndarray, thing: _Set, paint: np.ndarray, rows: np.ndarray, side: int) -> None:
-    """Draw a thing upside down on the glossy floors of some rows, mirrored at the horizon."""
+def _reflect(stage: np.ndarray, thing: _Set, paint: np.ndarray, glossy: np.ndarray, side: int) -> None:
+    """Draw a thing upside down on the glossy floors, mirrored at the horizon; stage is (N, 3, S, S + 2 pad)."""
     edge = round(HORIZON * side)
-    alpha = thing.objects[thing.which[rows], 0, ::-1]
-    row = 2 * edge - thing.row[rows] - thing.patch  # of the mirrored window
-    on_floor = row[:, None] + np.arange(thing.patch) >= edge
-    pad = (canvas.shape[2] - side) // 2
-    lowest = canvas.shape[2] - thing.patch
-    inside = row + pad <= lowest  # a thing so high that its image lies below the picture has none
-    alpha = alpha * (MIRROR * (on_floor & inside[:, None]))[:, :, None].astype(np.float32)
-    part = canvas[rows]
-    _over(part, alpha, paint[rows], np.minimum(row + pad, lowest), thing.column[rows] + pad)
-    canvas[rows] = part
+    deep, pad = side - edge, (stage.shape[3] - side) // 2
+    cover = np.pad(thing.layers[:, 1], ((0, 0), (deep, deep), (0, 0)))  # nothing above it, nothing below
+    # floor row k mirrors row 2 edge - 1 - k of the stage
+    first = np.clip(2 * edge - side - thing.row + deep, 0, cover.shape[1] - deep)
+    n = np.arange(len(cover))
+    seen = sliding_window_view(cover, deep, axis=1)[n, first].swapaxes(1, 2)[:, ::-1]  # (N, deep, P)
+    alpha = seen * (MIRROR * glossy)[:, None, None].astype(np.float32)
+    columns = sliding_window_view(stage[:, :, edge:side], thing.patch, axis=3, writeable=True)
+    at = (n, slice(None), slice(None), thing.column + pad)
+    ground = columns[at]
+    columns[at] = ground + (paint[:, :, None, None] - ground) * alpha[:, None]
 
 
 def _sprites(canvas: np.ndarray, thing: Thing, side: int, pad: int, sprites: np.ndarray | None) -> None:
     if sprites is None:
-        raise Refused("A sticker needs the drawings as `sprites`, but none were given; give them or leave stickers out.")
+        raise Refused(
+            "A sticker needs the drawings as `sprites`, but none were given; give them or leave stickers out."
+        )
     drawn = sprites[thing.sprite, thing.style].transpose(0, 3, 1, 2).astype(np.float32) / 255  # premultiplied
     P = drawn.shape[-1]
     row, column = (np.round(side * v).astype(int) - P // 2 + pad for v in (thing.y, thing.x))
@@ -119,31 +119,26 @@ def _draw(kind: Kind, scenes: Scenes, side: int, sprites: np.ndarray | None) -> 
     n = size_of(scenes)
     colours = rgb_of(COLOUR_RGB, COLOURS)
     wall = rgb_of(BACKGROUND_RGB, BACKGROUNDS)[scenes["background"]][:, :, None, None]
-    lit = (2 * scenes["light"] - 1).astype(np.float32)
     shown = kind.put(scenes)
-    things = [_Set(t, side) for t in shown]
-    reach = [max(-t.row.min(), -t.column.min(), t.row.max() + t.patch - side, t.column.max() + t.patch - side) for t in things]
-    pad = max(3 * side // 16, *reach)  # room around the stage for what sticks out of it
+    things = [_Set(t, scenes["light"], side) for t in shown]
+    ends = [(v.min(), v.max() + t.patch) for t in things for v in (t.row, t.column)]
+    pad = max([0, *(max(-low, high - side) for low, high in ends)])  # room around the stage for what sticks out of it
     canvas = np.broadcast_to(wall, (n, 3, side + 2 * pad, side + 2 * pad)).copy()
     stage = canvas[:, :, pad : pad + side, pad : pad + side]
     glossy = scenes.get("floor")
     if glossy is not None:
-        stage[:, :, round(HORIZON * side) :] *= np.where(glossy == 1, GLOSS, MATT).astype(np.float32)[:, None, None, None]
+        tone = np.where(glossy == 1, GLOSS, MATT).astype(np.float32)[:, None, None, None]
+        stage[:, :, round(HORIZON * side) :] *= tone
     for axis, parts in enumerate(kind.cells):
         for k in range(1, parts):
             line = slice(side * k // parts - side // 32, side * k // parts + max(1, side // 32))
             stage[(slice(None), slice(None), *((line,) if axis == 0 else (slice(None), line)))] *= SEAM
-    marks = _marks(side // 16)
-    for k in range(SPECKS if "speck_0" in scenes else 0):
-        row, column = (v * (side // 16) + pad for v in divmod(scenes[f"speck_{k}"], 16))
-        _over(canvas, marks[scenes[f"mark_{k}"]], colours[scenes[f"tint_{k}"]], row, column)
-    rows = np.flatnonzero(glossy == 1) if glossy is not None else np.empty(0, dtype=int)
-    if len(rows):
-        for thing, patch in zip(shown, things):
-            _reflect(canvas, patch, colours[thing.colour], rows, side)
+    for thing, patch in zip(shown, things):
+        if glossy is not None and not thing.crumb:  # crumbs are too small to leave more than a smear
+            _reflect(canvas[:, :, pad : pad + side], patch, colours[thing.colour], glossy, side)
     for thing, patch in zip(shown, things):
         windows, at = _place(canvas, patch.patch, patch.row + pad, patch.column + pad)
-        windows[at] = blend(windows[at], patch.objects[patch.which], colours[thing.colour], lit, side // 16)
+        windows[at] = blend(windows[at], patch.layers, colours[thing.colour])
         if thing.sprite is not None:
             _sprites(canvas, thing, side, pad, sprites)
     if kind.letters:
@@ -151,7 +146,7 @@ def _draw(kind: Kind, scenes: Scenes, side: int, sprites: np.ndarray | None) -> 
     return to_bytes(stage)
 
 
-def draw(kind: Kind, scenes: Scenes, side: int, sprites: np.ndarray | None = None, block: int = 512) -> np.ndarray:
+def draw(kind: Kind, scenes: Scenes, side: int, sprites: np.ndarray | None = None, block: int = 256) -> np.ndarray:
     """Return uint8 (N, S, S, 3) pictures of scenes of one kind (factor -> int64 (N,)); S is 16 or 32.
 
     sprites: uint8 (32, 6, P, P, 4), premultiplied, for stickers: SPRITES by SETS. Raises Refused for another side, for
@@ -160,7 +155,9 @@ def draw(kind: Kind, scenes: Scenes, side: int, sprites: np.ndarray | None = Non
     if side not in (16, 32):
         raise Refused(f"The side is {side!r}, but scenes are drawn at 16 or 32 pixels.")
     if kind.letters * CELL > side:
-        raise Refused(f"A picture of {side} pixels holds {side // CELL} characters, but {kind.name!r} has {kind.letters}.")
+        raise Refused(
+            f"A picture of {side} pixels holds {side // CELL} characters, but {kind.name!r} has {kind.letters}."
+        )
     out = np.empty((size_of(scenes), side, side, 3), dtype=np.uint8)
     for start in range(0, len(out), block):
         part = slice(start, start + block)
