@@ -1,4 +1,4 @@
-"""Two seeds of 01_igpt at once, one thread each, beside one seed alone on one thread: is the second core free?
+"""Two seeds of 01_igpt (drawings) at once, one thread each, beside one alone on one thread: is the second core free?
 
 The runner's own jobs in its own worker processes, in a temporary root. Target: at most 1.25 of the wall seconds.
 """
@@ -22,14 +22,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    heading(f"One seed and two seeds of igpt at laptop, {args.steps} steps", "joblib")
+    heading(f"One seed and two seeds of iGPT on drawings at laptop, {args.steps} steps", "joblib")
     fresh = itertools.count()
     with tempfile.TemporaryDirectory() as root, joblib.Parallel(n_jobs=2) as pool:
 
         def train(seeds: int) -> None:
             """Train seeds that the store does not have yet."""
-            over = (("igpt.train.steps", args.steps),)
-            jobs = [Job("01_igpt", "laptop", "igpt", next(fresh), (), over, root, threads=1) for _ in range(seeds)]
+            over = (("drawings.train.steps", args.steps),)
+            jobs = [Job("01_igpt", "laptop", "drawings", next(fresh), (), over, root, threads=1) for _ in range(seeds)]
             pool(joblib.delayed(run_job)(job) for job in jobs)
 
         train(2)  # both workers import and load

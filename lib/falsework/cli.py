@@ -178,7 +178,7 @@ def _override(text: str) -> tuple[str, Any]:
 
     path, eq, value = text.partition("=")
     if not eq:
-        raise Refused(f"--set was given {text!r}, but must be ARM.FIELD=VALUE, such as igpt.train.steps=200.")
+        raise Refused(f"--set was given {text!r}, but must be ARM.FIELD=VALUE, such as small.train.steps=200.")
     try:
         return path, ast.literal_eval(value)
     except (ValueError, SyntaxError):

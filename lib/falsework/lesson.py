@@ -89,10 +89,14 @@ class Run:
         seeds = "seed " + ", ".join(map(str, self.seeds))
         if self.preset == "smoke":
             return f"A rehearsal of {seeds}, seconds; the figures below show the published evidence."
-        known = self.published.manifest.get("core_seconds_a_seed") if self.published and not self.overrides else None
-        # several seeds share the cores without loss; one alone gets 1.6 times the speed out of two threads
-        speed = min(len(self.seeds), os.cpu_count() or 1) if len(self.seeds) > 1 else 1.6
-        about = f"about {known * len(self.seeds) / speed:.0f} s on the machine that published" if known else "minutes"
+        known = None
+        if self.published and self.published.manifest["preset"] == self.preset and not self.overrides:
+            known = self.published.manifest.get("core_seconds_by_seed")
+        # several jobs share the cores without loss; one alone gets 1.6 times the speed out of two threads
+        jobs = len(self.seeds) * sum(r is not None for r in arms.values())
+        speed = min(jobs, os.cpu_count() or 1) if jobs > 1 else 1.6
+        cost = sum(known.get(str(s), min(known.values())) for s in self.seeds) if known else 0
+        about = f"about {cost / speed:.0f} s on the machine that published" if known else "minutes"
         return f"Training {seeds} at {self.preset}, {about}; yours appears beside the published evidence."
 
     @cached_property
@@ -140,7 +144,7 @@ class Run:
 
         show = _refreshing() if _live() else None
         found = measure(self.notebook, (name,), self.preset, self.seeds, self.overrides, self.root, show=show)[name]
-        arrays = next((r.arrays for r in found if r.arrays), {})
+        arrays = {k: v for r in reversed(found) for k, v in r.arrays.items()}  # of several seeds the first one's
         return [row for r in found for row in r.rows], arrays, [row for r in found for row in r.curve]
 
     def card(self, claim: str) -> Card:

@@ -49,12 +49,12 @@ def refused(capsys, *arguments: str) -> str:
         (["measure", "10_verdicts"], ["The notebook '10_verdicts' measures nothing"]),
         (["publish", "10_verdicts"], ["The notebook '10_verdicts' measures nothing"]),
         (["publish", NOTEBOOK, "--preset=smoke"], ["'smoke' is a rehearsal and is never published"]),
-        (["publish", NOTEBOOK, "--preset=laptop"], ["lacks igpt seed 0", "run falsework measure 01_igpt"]),
-        (["measure", NOTEBOOK, "--set=ipgt.width=3"], ["An arm in OVERRIDES is 'ipgt'", "did you mean 'igpt'?"]),
-        (["measure", NOTEBOOK, "--set=igpt.widht=3"], ["A field of igpt is 'widht'", "did you mean 'width'?"]),
-        (["measure", NOTEBOOK, "--set=igpt.train.steps=few"], ["igpt.train.steps is 'few'", "of type int"]),
-        (["measure", NOTEBOOK, "--set=igpt.train.steps=0"], ["train.steps is 0, but must be above 0"]),
-        (["measure", NOTEBOOK, "--set=igpt.width"], ["--set was given 'igpt.width'", "ARM.FIELD=VALUE"]),
+        (["publish", NOTEBOOK, "--preset=laptop"], ["lacks drawings seed 0", "run falsework measure 01_igpt"]),
+        (["measure", NOTEBOOK, "--set=smal.width=3"], ["An arm in OVERRIDES is 'smal'", "did you mean 'small'?"]),
+        (["measure", NOTEBOOK, "--set=small.widht=3"], ["A field of small is 'widht'", "did you mean 'width'?"]),
+        (["measure", NOTEBOOK, "--set=small.train.steps=few"], ["small.train.steps is 'few'", "of type int"]),
+        (["measure", NOTEBOOK, "--set=drawings.train.steps=0"], ["train.steps is 0, but must be above 0"]),
+        (["measure", NOTEBOOK, "--set=small.width"], ["--set was given 'small.width'", "ARM.FIELD=VALUE"]),
         (["measure", NOTEBOOK, "--seeds=0,x"], ["--seeds is '0,x'", "such as 0,1,2"]),
         (["measure", NOTEBOOK, "--seeds=0,0"], ["--seeds is '0,0'", "different whole numbers"]),
         (["measure", NOTEBOOK, "--seeds=-1"], ["--seeds is '-1'", "from 0 up"]),
@@ -176,10 +176,11 @@ def test_a_misspelt_parameter_of_papermill_is_refused_and_not_passed_over(tmp_pa
         ({"preset": "labtop"}, "PRESET is 'labtop'"),
         ({"seeds": [1, 1]}, "SEEDS is [1, 1]"),
         ({"seeds": 0}, "SEEDS is 0"),
-        ({"overrides": "igpt.width=3"}, "OVERRIDES is 'igpt.width=3', but must be a dict"),
-        ({"overrides": {"igpt.widht": 3}}, "A field of igpt is 'widht'"),
+        ({"overrides": "small.width=3"}, "OVERRIDES is 'small.width=3', but must be a dict"),
+        ({"overrides": {"small.widht": 3}}, "A field of small is 'widht'"),
         ({"overrides": {"clip.width": 3}}, "An arm in OVERRIDES is 'clip'"),
-        ({"overrides": {"igpt.train": 3}}, "igpt.train is a group of fields"),
+        ({"overrides": {"drawings.train": 3}}, "drawings.train is a group of fields"),
+        ({"overrides": {"small.data": "photographs"}}, "The data of iGPT is 'photographs'"),
     ],
 )
 def test_begin_refuses_what_the_command_line_refuses(parameters, words):
@@ -192,9 +193,9 @@ def test_begin_refuses_an_unknown_notebook_naming_the_nearest():
 
 
 def test_begin_says_one_line_and_the_run_is_frozen(capsys):
-    run = lesson.begin(NOTEBOOK, "smoke", [0, 1], {"igpt.train.steps": 3})
+    run = lesson.begin(NOTEBOOK, "smoke", [0, 1], {"small.train.steps": 3})
     assert capsys.readouterr().out.count("\n") == 1
-    assert (run.preset, run.seeds, run.overrides) == ("smoke", (0, 1), {"igpt.train.steps": 3})
+    assert (run.preset, run.seeds, run.overrides) == ("smoke", (0, 1), {"small.train.steps": 3})
     with pytest.raises(AttributeError):
         run.preset = "laptop"
 

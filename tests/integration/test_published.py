@@ -23,6 +23,6 @@ def test_published_evidence_bears_the_keys_of_what_stands_here(folder):
         f"{name}/{arm}/{seed}": result_key(experiment, name, preset, arm, seed, recipe)
         for name in experiment.measures
         for arm, recipe in arms.items()
-        for seed in experiment.seeds[preset]
+        for seed in experiment.seeds_of(preset, arm, experiment.seeds[preset])
     }
     assert evidence.manifest["keys"] == now, "a preset changed after it was measured: measure and publish again"

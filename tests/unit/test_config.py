@@ -184,6 +184,6 @@ def test_a_value_that_the_recipe_itself_refuses_is_refused_at_once():
 
 
 def test_a_choice_among_nothing_says_so():
-    assert refused(one_of, "An arm in OVERRIDES", "igpt", []) == (
-        "An arm in OVERRIDES is 'igpt', but must be one of nothing."
+    assert refused(one_of, "An arm in OVERRIDES", "small", []) == (
+        "An arm in OVERRIDES is 'small', but must be one of nothing."
     )

@@ -24,7 +24,7 @@ from falsework.core.evidence import (
 )
 
 WHERE = ("01_igpt", "laptop")
-WHICH = ("likelihood", "igpt", 0, "0123456789ab")
+WHICH = ("likelihood", "small", 0, "0123456789ab")
 
 
 @pytest.fixture(autouse=True)
@@ -35,12 +35,12 @@ def version_numbers(monkeypatch):
 
 
 def row(metric: str = "bits", value: object = 1.5, **context: object) -> dict:
-    return {"arm": "igpt", "seed": 0, "metric": metric, "value": value, **context}
+    return {"arm": "small", "seed": 0, "metric": metric, "value": value, **context}
 
 
 def result(seed: int = 0, rows: list | None = None, experiment: str = "likelihood", **more: object) -> Result:
     rows = [{**r, "seed": seed} for r in (rows or [row()])]
-    return Result(experiment, "igpt", seed, f"key{seed}", rows, facts={"recipe": "igpt"}, **more)
+    return Result(experiment, "small", seed, f"key{seed}", rows, facts={"recipe": "igpt"}, **more)
 
 
 def publish_to(folder, results, facts=None):
@@ -60,7 +60,7 @@ def refused(call, *args: object) -> str:
 
 def test_what_is_published_is_read_back(tmp_path):
     arrays = {"heat": np.arange(8, dtype=np.float16).reshape(2, 4), "seen": np.full((2, 2, 3), 255, np.uint8)}
-    curve = [{"arm": "igpt", "seed": 0, "step": s, "loss": 2.0 / (s + 1)} for s in range(3)]
+    curve = [{"arm": "small", "seed": 0, "step": s, "loss": 2.0 / (s + 1)} for s in range(3)]
     rows = [
         row("bits", 1234.5678, region="background"),
         row("bits", 7, region="drawing, inside"),
@@ -80,7 +80,7 @@ def test_what_is_published_is_read_back(tmp_path):
     }
     assert found.rows("never measured") == []
     assert found.all_rows() == [{"experiment": "likelihood", **r} for r in found.rows("likelihood")]
-    assert found.manifest["keys"] == {"likelihood/igpt/0": "key0", "likelihood/igpt/1": "key1"}
+    assert found.manifest["keys"] == {"likelihood/small/0": "key0", "likelihood/small/1": "key1"}
     assert found.manifest["versions"] == {"igpt": 3, "01_igpt/likelihood": 5}
     assert found.manifest["data"] == {"emoji": "d1ce57"} and found.manifest["machine"] == {"cpu": "abacus"}
 
@@ -111,7 +111,7 @@ def _written(factory, rows):
 
 
 def test_curves_of_arms_that_log_different_metrics_keep_them_all(tmp_path):
-    one = [{"arm": "igpt", "seed": 0, "step": 0, "loss": 1.0}]
+    one = [{"arm": "small", "seed": 0, "step": 0, "loss": 1.0}]
     other = [{"arm": "clip", "seed": 0, "step": 0, "loss": 2.0, "hits": 0.5}]
     publish_to(tmp_path, [result(0, curve=one), result(1, curve=other)])
     assert load_evidence(tmp_path, *WHERE).curves() == one + other
@@ -119,10 +119,31 @@ def test_curves_of_arms_that_log_different_metrics_keep_them_all(tmp_path):
 
 def test_a_measure_of_pictures_alone_is_published(tmp_path):
     folder = publish_to(
-        tmp_path, [Result("samples", "igpt", 0, "k", [], arrays={"drawn": np.zeros((2, 2), np.uint8)}, facts={})]
+        tmp_path, [Result("samples", "small", 0, "k", [], arrays={"drawn": np.zeros((2, 2), np.uint8)}, facts={})]
     )
     assert load_evidence(tmp_path, *WHERE).rows("samples") == []
     assert (folder / "exhibits.npz").exists()
+
+
+def test_arms_of_one_recipe_are_published_apart_with_the_pictures_of_each(tmp_path):
+    arms = ("drawings", "small")
+    results = [
+        Result("samples", arm, 0, arm, [{**row(), "arm": arm}], arrays={arm: np.full(2, i)}, facts={"recipe": "igpt"})
+        for i, arm in enumerate(arms)
+    ]
+    publish_to(tmp_path, results)
+    found = load_evidence(tmp_path, *WHERE)
+    assert [r["arm"] for r in found.rows("samples")] == list(arms)
+    assert {name: a.tolist() for name, a in found.exhibits.items()} == {"drawings": [0, 0], "small": [1, 1]}
+    assert found.manifest["keys"] == {"samples/drawings/0": "drawings", "samples/small/0": "small"}
+    assert found.manifest["versions"] == {"igpt": 3, "01_igpt/samples": 1}
+
+
+def test_a_picture_that_two_results_call_by_one_name_is_refused_and_nothing_is_written(tmp_path):
+    both = [result(seed, arrays={"heat": np.zeros(3)}) for seed in (0, 1)]
+    text = refused(publish_to, tmp_path, both)
+    assert text == "Two results of 01_igpt hold the exhibit 'heat', but a name may stand only once."
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_a_new_publication_does_not_show_the_pictures_of_an_old_one(tmp_path):
@@ -174,7 +195,7 @@ def manifest_without_digests(folder):
     ],
 )
 def test_published_evidence_that_was_edited_or_cut_is_refused_naming_the_file(tmp_path, damage, named):
-    curve = [{"arm": "igpt", "seed": 0, "step": 0, "loss": 1.0}]
+    curve = [{"arm": "small", "seed": 0, "step": 0, "loss": 1.0}]
     damage(publish_to(tmp_path, [result(arrays={"heat": np.arange(99)}, curve=curve)]))
     text = refused(load_evidence, tmp_path, *WHERE)
     assert text == (
@@ -226,7 +247,7 @@ def kept(tmp_path) -> Result:
     made = Result(
         *WHICH,
         rows=[row(value=0.1 + 0.2, region="背景"), row("reached", math.inf)],
-        curve=[{"arm": "igpt", "seed": 0, "step": 0, "loss": 1.0}],
+        curve=[{"arm": "small", "seed": 0, "step": 0, "loss": 1.0}],
         arrays={"heat": np.arange(5, dtype=np.float16)},
         facts={"seconds": 3.5},
     )

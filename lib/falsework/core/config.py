@@ -72,9 +72,9 @@ def replace_field(recipe: R, path: str, value: object, where: str = "the recipe"
 
 
 def apply_overrides(arms: Mapping[str, Any], overrides: object) -> dict[str, Any]:
-    """Return the arms' recipes with OVERRIDES applied, e.g. {"igpt.train.steps": 200}; the first word names the arm."""
+    """Return the arms' recipes with OVERRIDES applied, e.g. {"small.train.steps": 200}; the first word names the arm."""
     if not isinstance(overrides, Mapping):
-        raise Refused(f"OVERRIDES is {overrides!r}, but must be a dict such as {{'igpt.train.steps': 200}}.")
+        raise Refused(f"OVERRIDES is {overrides!r}, but must be a dict such as {{'small.train.steps': 200}}.")
     out = dict(arms)
     trained = [a for a, r in arms.items() if dataclasses.is_dataclass(r)]
     for path, value in overrides.items():

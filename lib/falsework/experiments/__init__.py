@@ -12,19 +12,24 @@ from typing import Any
 
 import numpy as np
 
+from falsework.core.artefacts import Store
 from falsework.core.errors import one_of
 from falsework.core.evidence import Row
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a measure looks at: one arm at one seed. `model` is None for arms that need no training."""
+    """What a measure looks at: one arm at one seed. `model` is None for arms that need no training.
+
+    `store` holds trained models, for a measure that needs a judge beside its subject.
+    """
 
     preset: str
     arm: str
     seed: int
     recipe: Any
     model: Any
+    store: Store | None = None
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def layers(subject: Subject) -> Measured:
         return igpt_scenes.layers(subject)
     emoji, recipe, model = load_emoji(), subject.recipe, subject.model
     few = subject.preset == "smoke"
-    most = {"train": 300, "val": 100} if few else {"train": 3000, "val": 1000}
+    most = {"train": 300, "val": 100} if few else {"train": 2400, "val": 800}
     parts = {s: rng("01_igpt", s, subject.seed).permutation(emoji.split(s))[:n] for s, n in most.items()}
     parts["test"] = test_index(subject, 1000)
     ids = {s: recipe.ids(model, i) for s, i in parts.items()}

@@ -45,6 +45,13 @@ def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
         },
         "training_core_seconds": round(training, 1),
         "measuring_core_seconds": round(measuring, 1),
-        "core_seconds_a_seed": round((training + measuring) / max(1, len(seeds)), 1),
+        "core_seconds_by_seed": {
+            str(seed): round(
+                sum(f.get("core_seconds", 0.0) for (_, s), f in models.items() if s == seed)
+                + sum(r.facts["measure_seconds"] for r in results if r.seed == seed),
+                1,
+            )
+            for seed in seeds
+        },
     }
     return publish(root / "evidence", notebook, preset, results, facts, experiment.data())

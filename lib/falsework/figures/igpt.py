@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
@@ -30,7 +32,8 @@ def heat_map(seen: np.ndarray, bits: np.ndarray, table: pd.DataFrame, columns: i
     for ax in axes[2]:
         ax.remove()
     bar = drawing.add_subplot(grid[2, :])
-    total, listed = value(table, "bits_per_image"), value(table, "caption_bits", level="cells")
+    own = {"data": "drawings"}
+    total, listed = value(table, "bits_per_image", **own), value(table, "caption_bits", level="cells", **own)
     named, longest = (value(table, "caption_code_bits", level=level) for level in ("name", "cells"))
     bar.barh(0, total, color="#f1d9c9", height=0.5)
     bar.barh(0, longest, color="#dbe4ee", hatch="//", edgecolor="white", height=0.5)
@@ -72,8 +75,8 @@ def samples(pictures: np.ndarray, columns: int = 10) -> Figure:
     return picture(sheet(pictures, columns, times=6), f"{len(pictures)} drawings by the model, asked for nothing.")
 
 
-def completions(seen: np.ndarray, ended: np.ndarray, columns: int = 6) -> Figure:
-    """Return for each unseen drawing: the original, the half the model was given, and two endings of its own."""
+def completions(seen: np.ndarray, ended: np.ndarray, columns: int = 6, what: str = "drawing") -> Figure:
+    """Return for each unseen picture: the original, the half the model was given, and two endings of its own."""
     side, k = seen.shape[1], len(ended) // len(seen)
     given = seen.copy()
     given[:, side // 2 :] = 232
@@ -82,7 +85,7 @@ def completions(seen: np.ndarray, ended: np.ndarray, columns: int = 6) -> Figure
     drawing, axes = canvas(
         11, 1.75 * len(blocks), nrows=len(blocks), ncols=n, gridspec_kw={"wspace": 0.06, "hspace": 0.06}
     )
-    names = ["the drawing", "what the model sees", *["its own ending"] * k]
+    names = [f"the {what}", "what the model sees", *["its own ending"] * k]
     for r, block in enumerate(blocks):
         for c in range(n):
             ax = axes[r, c]
@@ -94,17 +97,104 @@ def completions(seen: np.ndarray, ended: np.ndarray, columns: int = 6) -> Figure
                 ax.axhline(side / 2 - 0.5, color=SERIES[1], lw=1, ls=":")
         axes[r, 0].set_ylabel(names[r], fontsize=10)
     return finish(
-        drawing, f"Six unseen drawings, their upper halves, and {k} endings each that the model drew below them."
+        drawing, f"Six unseen {what}s, their upper halves, and {k} endings each that the model drew below them."
     )
 
 
-def layers(table: pd.DataFrame) -> Figure:
-    """Return probe accuracy by layer for group and style, with raw pixels, the untrained net and chance as floors."""
-    drawing, axes = canvas(11, 4.0, ncols=2, sharey=False)
+def scene_bill(seen: np.ndarray, bits: np.ndarray, said: np.ndarray, table: pd.DataFrame) -> Figure:
+    """Return scenes, the bits paid for each pixel, all that a sentence can say of each, and the bill taken apart.
+
+    seen: uint8 (N, S, S, 3); bits: (N, S, S); said: N sentences; table: rows of the likelihood measure.
+    """
+    n = min(5, len(seen))
+    drawing, axes = canvas(11, 6.9, nrows=3, ncols=n, height_ratios=[1, 1, 0.72])
+    top = float(np.percentile(bits, 99))
+    for i in range(n):
+        above, below = axes[0, i], axes[1, i]
+        above.imshow(seen[i], interpolation="nearest")
+        above.set_title(textwrap.fill(str(said[i]), 25), fontsize=7.5, loc="left", weight="normal")
+        heat = below.imshow(bits[i].astype(float), cmap="magma", vmin=0, vmax=top, interpolation="nearest")
+        below.set_title(f"{bits[i].astype(float).sum():.0f} bits", fontsize=10, loc="center", weight="normal")
+        for ax in (above, below):
+            ax.set_axis_off()
+    drawing.colorbar(heat, ax=list(axes[:2].flat), shrink=0.72, pad=0.015, label="bits paid for the pixel")
+    grid = axes[2, 0].get_gridspec()
+    for ax in axes[2]:
+        ax.remove()
+    bar = drawing.add_subplot(grid[2, :])
+    at = {"arm": "large"}
+    total = value(table, "bits_per_image", **at)
+    sentence, scene = value(table, "caption_bits", level="near-exact", **at), value(table, "scene_bits", **at)
+    parts = (
+        (0.0, sentence, SERIES[0], "", f"all that a sentence can say: {sentence:.0f} bits"),
+        (sentence, scene, "#9db7d3", "//", f"crumbs, which no sentence names: at most {scene - sentence:.0f} bits"),
+        (scene, total, "#f1d9c9", "", f"what the model has not understood: at least {total - scene:.0f} bits"),
+    )
+    for step, (start, end, colour, hatch, words) in enumerate(parts):
+        bar.barh(0, end - start, left=start, color=colour, hatch=hatch, edgecolor="white", height=0.5)
+        x, y = (start + end) / 2, -1.05 + 0.32 * step
+        bar.plot([x, x], [-0.25, y], color=INK, lw=1)
+        bar.text(x + total * 0.006, y, words, va="center", color=INK, fontsize=10)
+    bar.text(total, 0.32, f"the average unseen scene: {total:.0f} bits", va="bottom", ha="right", color=INK)
+    bar.set(xlim=(0, total), ylim=(-1.2, 0.6), yticks=[], xticks=[])
+    bar.spines[:].set_visible(False)
+    alt = (
+        f"Unseen scenes with all that a sentence can say of them, and the bits paid for every pixel. Of {total:.0f} bits "
+        f"for the average scene a sentence can carry {sentence:.0f}; the crumbs hold at most {scene - sentence:.0f}; "
+        f"at least {total - scene:.0f} are what the model has not understood."
+    )
+    return finish(drawing, alt)
+
+
+def perfect_share(table: pd.DataFrame, margin: float = 0.2) -> Figure:
+    """Return which share of a perfect model's bill a full sentence carries, as crumbs or texture grow; exact, no net.
+
+    The star is our largest model's share, at the number of crumbs in the scenes it saw.
+    """
+    rows = table[table.metric == "perfect_share"]
+    rows = rows[rows.source == "published"] if (rows.source == "published").any() else rows
+    drawing, axes = canvas(11, 3.6, ncols=2, sharey=True)
+    crumbs, texture = (rows[rows[c].notna()].sort_values(c) for c in ("crumbs", "texture"))
+    left, right = axes[0]
+    left.plot(crumbs["crumbs"], crumbs["value"], "o-", color=SERIES[0], label="a perfect model")
+    paid = value(table, "caption_share", level="near-exact", arm="large")
+    said = value(table, "caption_bits", level="near-exact", arm="large")
+    crumb = said * (1 / float(crumbs[crumbs["crumbs"] == 1]["value"].iloc[0]) - 1)  # bits
+    seen = round((value(table, "scene_bits", arm="large") - said) / crumb)
+    left.plot(seen, paid, "*", ms=15, color=SERIES[1], label="our largest model")
+    left.set(xlabel="crumbs nobody mentions", ylabel="share of the bill that a\nsentence could carry", ylim=(0, 1.03))
+    right.plot(texture["texture"], texture["value"], "o-", color=SERIES[0])
+    right.set(xlabel="texture, in grey levels of 255 (no crumbs)")
+    right.set_xscale("symlog", linthresh=1)
+    right.set_xticks([0, 0.25, 0.5, 1, 2, 4, 8], ["0", ".25", ".5", "1", "2", "4", "8"])
+    for ax in (left, right):
+        ax.axhline(margin, color=QUIET, lw=1, ls=":")
+    right.text(8, margin + 0.015, f"{margin:g}", ha="right", va="bottom", fontsize=9, color=QUIET)
+    left.legend(fontsize=9)
+    turn, few = texture[texture["value"] < margin]["texture"].min(), crumbs[crumbs["value"] < margin]["crumbs"].min()
+    return finish(
+        drawing,
+        f"Share of a perfect model's bill that a full sentence carries. It falls below {margin:g} with {few:g} crumbs, or "
+        f"with texture of {turn:g} grey levels of 255. Our largest model: {paid:.2f}.",
+    )
+
+
+FACTOR_WORDS = {
+    "group": "What kind of thing is it? (group)",
+    "style": "How is it drawn? (style)",
+    "colour": "colour of the object",
+    "shape": "shape of the object",
+}
+
+
+def layers(table: pd.DataFrame, factors: tuple[str, ...] = ("group", "style"), arm: str = "drawings") -> Figure:
+    """Return probe accuracy by layer for factors of one arm; raw pixels, the untrained net and chance are floors."""
+    drawing, axes = canvas(11, 4.0, ncols=len(factors), sharey=arm != "drawings")
     words = []
-    for ax, (factor, title) in zip(
-        axes[0], (("group", "What kind of thing is it? (group)"), ("style", "Who drew it? (style)"))
-    ):
+    table = table[
+        (table.arm == arm) & ((table.labels == ("all" if arm == "drawings" else "few")) | table.labels.isna())
+    ]
+    for ax, factor in zip(axes[0], factors):
         rows = table[(table.metric == "probe_test") & (table.factor == factor)]
         chance = float(table[(table.metric == "chance") & (table.factor == factor)]["value"].iloc[0])
         shown = rows[rows.source == "published"] if (rows.source == "published").any() else rows
@@ -120,21 +210,59 @@ def layers(table: pd.DataFrame) -> Figure:
         raw = float(shown[shown.weights == "pixels"]["value"].mean())
         ax.axhline(raw, color=SERIES[3], lw=2, label="raw pixels")
         ax.axhline(chance, color=QUIET, lw=1, ls=":", label="chance")
-        ax.set(title=title, xlabel="layer", ylabel="balanced accuracy, unseen concepts", ylim=(0, None))
+        ax.set(title=FACTOR_WORDS[factor], xlabel="layer", ylim=(0, 1.03 if arm != "drawings" else None))
         ax.set_xticks(sorted(shown[shown.weights == "trained"].layer.astype(int).unique()))
         top = shown[shown.weights == "trained"].groupby("layer")["value"].mean()
         words.append(
             f"{factor}: best layer {int(top.idxmax())} at {top.max():.2f}, raw pixels {raw:.2f}, chance {chance:.2f}"
         )
-    axes[0, 1].legend(fontsize=9, loc="lower right")
+    axes[0, 0].set_ylabel("balanced accuracy, unseen")
+    axes[0, -1].legend(fontsize=9, loc="lower right" if arm == "drawings" else "upper right")
     return finish(drawing, "Linear probes by layer. " + "; ".join(words) + ".")
 
 
-def curve(curves: pd.DataFrame, floors: dict[str, float]) -> Figure:
-    """Return the cost of a pixel in bits while the model trains, with models that need no training as lines.
+def sizes(table: pd.DataFrame) -> Figure:
+    """Return the figure of C10: few-shot probes on scenes against the size of the net, one panel a factor, and floors."""
+    rows = table[(table.metric == "probe_best") & (table.data == "scenes") & (table.labels == "few")]
+    factors = ("colour", "style", "shape")
+    drawing, axes = canvas(11, 3.8, ncols=3, sharey=True)
+    words = []
+    for ax, factor in zip(axes[0], factors):
+        own = rows[rows.factor == factor]
+        shown = own[own.source == "published"] if (own.source == "published").any() else own
+        for weights, colour, name in (
+            ("trained", SERIES[0], "iGPT, layer chosen on validation"),
+            ("random", QUIET, "same net, untrained"),
+            ("pixels", SERIES[3], "raw pixels"),
+        ):
+            part = shown[shown.weights == weights]
+            mean = part.groupby("size")["value"].mean()
+            ax.plot(mean.index, mean, "-", color=colour, lw=2, label=name)
+            ax.plot(part["size"], part["value"], "o", color=colour, ms=5, alpha=0.75)
+            if weights == "trained":
+                words.append(f"{factor} {mean.iloc[0]:.2f} to {mean.iloc[-1]:.2f}")
+        mine = own[(own.source == "yours") & (own.weights == "trained")]
+        if len(mine) and (own.source == "published").any():
+            ax.plot(mine["size"], mine["value"], "*", color=SERIES[1], ms=13, label="yours")
+        chance = float(
+            table[(table.metric == "chance") & (table.factor == factor) & (table.data == "scenes")]["value"].iloc[0]
+        )
+        ax.axhline(chance, color=QUIET, lw=1, ls=":", label="chance")
+        ticks = sorted(shown["size"].unique())
+        ax.set(title=factor, xscale="log", xlabel="numbers in the net", ylim=(0, 1.03))
+        ax.set_xticks(ticks, [f"{t / 1000:.0f} k" for t in ticks])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("balanced accuracy,\n32 labels a class")
+    axes[0, 2].legend(fontsize=9, loc="upper left")
+    return finish(drawing, f"Few-shot probes from the smallest net to the largest: {'; '.join(words)}.")
 
-    curves: columns source, seed, step, loss (nats per pixel); floors: bits per pixel by name.
+
+def curve(curves: pd.DataFrame, floors: dict[str, float]) -> Figure:
+    """Return the cost of a pixel in bits while the model trains on drawings, models that need no training as lines.
+
+    curves: columns source, arm, seed, step, loss (nats per pixel); floors: bits per pixel by name.
     """
+    curves = curves[curves["arm"] == "drawings"]
     drawing, axes = canvas(9, 3.4)
     ax = axes[0, 0]
     for (source, _), part in curves.groupby(["source", "seed"]):
@@ -203,17 +331,28 @@ def game_bits(exhibits: dict[str, np.ndarray], choices: str, belief: float) -> t
     return float(yours), float(-np.log2(model[np.arange(len(truth)), truth]).sum())
 
 
-def layers_in_words(table: pd.DataFrame) -> str:
+def layers_in_words(table: pd.DataFrame, factors: tuple[str, ...] = ("group", "style"), arm: str = "drawings") -> str:
     """Return what the probes found, one line a factor: the layer chosen on validation, and its floors."""
+    labels = "all" if arm == "drawings" else "few"
     lines = []
-    for factor in ("group", "style"):
+    for factor in factors:
         best = {
-            weights: value(table, "probe_best", factor=factor, weights=weights)
+            weights: value(table, "probe_best", factor=factor, weights=weights, arm=arm, labels=labels)
             for weights in ("trained", "random", "pixels")
         }
-        chance = value(table, "chance", factor=factor)
+        chance = value(table, "chance", factor=factor, arm=arm)
         lines.append(
-            f"{factor:5}  iGPT {best['trained']:.2f}   untrained {best['random']:.2f}   "
+            f"{factor:6} iGPT {best['trained']:.2f}   untrained {best['random']:.2f}   "
             f"raw pixels {best['pixels']:.2f}   chance {chance:.2f}"
         )
+    return "\n".join(lines)
+
+
+def pools_in_words(table: pd.DataFrame) -> str:
+    """Return mean against attention pooling on scenes, one line a factor, for the largest net."""
+    lines = []
+    for factor in ("colour", "style", "shape"):
+        mean, attention = (value(table, "probe_pool", factor=factor, pool=pool) for pool in ("mean", "attention"))
+        chance = value(table, "chance", factor=factor, arm="large")
+        lines.append(f"{factor:6} mean pooling {mean:.2f}   attention pooling {attention:.2f}   chance {chance:.2f}")
     return "\n".join(lines)

@@ -3,8 +3,8 @@
 The norms look at one picture at a time (GroupNorm, Wu and He 2018), so what a picture gives does not depend on the
 batch around it. However large the picture, the tower ends in a map of 4 x 4.
 
-Dimension key: B batch, S side in pixels, W width of the first stage, C = 4 W channels of the last, M = 4 side of the
-map, H hidden width of the reader, K values of a factor.
+Dimension key: B batch, S side in pixels, W width of the first stage, C = 4 W channels of the last, M = 16 cells of
+the map, G glances, H hidden width of the reader, K values of a factor.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from falsework.core.errors import Refused
 
 MAP = 4
+GLANCES = 8
 SIDES = (16, 32)
 
 
@@ -34,7 +35,7 @@ class Residual(nn.Module):
 
 
 class Tower(nn.Module):
-    """Pictures (B, 3, S, S), uint8 or floats in [-1, 1], to a map (B, C, M, M): three stages of W, 2 W and 4 W channels.
+    """Pictures (B, 3, S, S), uint8 or floats in [-1, 1], to a map (B, C, 4, 4): three stages of W, 2 W and 4 W channels.
 
     Raises Refused when S is not 16 or 32 or W no multiple of 8, and for pictures of another size.
     """
@@ -77,8 +78,10 @@ class Mixer(nn.Module):
 
 
 class FactorReader(nn.Module):
-    """Tower, flattened map, `depth` mixers, and one linear head for each factor.
+    """Tower, flattened map and glances at it, `depth` mixers, and one linear head for each factor.
 
+    A glance is a mean over the map under weights that the map decides: what is learned of a thing in one place serves in
+    the others.
     factors: name -> number of its values K. Heads start at zero: the first guess is even over the values.
     """
 
@@ -88,7 +91,10 @@ class FactorReader(nn.Module):
         super().__init__()
         self.factors = dict(factors)
         self.tower = Tower(side, width)
-        self.flat = nn.Linear(self.tower.channels * MAP * MAP, hidden)
+        cells = MAP * MAP
+        self.flat = nn.Linear(self.tower.channels * cells, hidden)
+        self.where = nn.Linear(self.tower.channels * cells, GLANCES * cells)
+        self.what = nn.Linear(self.tower.channels * GLANCES, hidden)
         self.blocks = nn.ModuleList(Mixer(hidden) for _ in range(depth))
         self.norm = nn.LayerNorm(hidden)
         self.heads = nn.ModuleDict({f: nn.Linear(hidden, k) for f, k in factors.items()})
@@ -97,7 +103,10 @@ class FactorReader(nn.Module):
 
     def forward(self, pictures_B3SS: Tensor) -> dict[str, Tensor]:
         """Return factor -> logits (B, K)."""
-        x_BH = self.flat(self.tower(pictures_B3SS).flatten(1))
+        map_BCM = self.tower(pictures_B3SS).flatten(2)
+        weight_BGM = self.where(map_BCM.flatten(1)).unflatten(1, (GLANCES, -1)).softmax(2)
+        glances_BGC = weight_BGM @ map_BCM.transpose(1, 2)
+        x_BH = self.flat(map_BCM.flatten(1)) + self.what(glances_BGC.flatten(1))
         for block in self.blocks:
             x_BH = block(x_BH)
         x_BH = self.norm(x_BH)

@@ -113,7 +113,7 @@ def cluttered(side: int) -> SceneWorld:
 # core-seconds of training on one thread of a 2024 server core, and the bits per unseen picture to expect
 PRESETS = {
     "smoke": IGPT(side=8, colours=32, width=32, depth=2, heads=2, train=Train(steps=60, batch=32)),  # 4 s
-    "laptop": IGPT(train=Train(steps=1300, batch=16)),  # 250 s, 385 bits
+    "laptop": IGPT(train=Train(steps=1000, batch=16)),  # 190 s
     "overnight": IGPT(width=128, train=Train(steps=5000, batch=16)),  # not measured
     "gpu": IGPT(colours=512, width=512, depth=12, heads=8, train=Train(steps=6000, batch=128, lr=2e-3)),  # not measured
 }
@@ -123,7 +123,7 @@ def _scenes(width: int, depth: int, heads: int, steps: int, batch: int = 16, **m
     return IGPT("scenes", width=width, depth=depth, heads=heads, train=Train(steps=steps, batch=batch, **more))
 
 
-# the size ladder of C10, on scenes: equal pictures for every size, each annealed on its own
+# the size ladder of C10, on scenes: equal pictures for every size, each annealed on its own; the largest is "large"
 SIZES = {
     "smoke": {"small": _scenes(16, 1, 2, 24, 8), "medium": _scenes(24, 1, 2, 24, 8), "large": _scenes(32, 1, 2, 24, 8)},
     "laptop": {"small": _scenes(32, 2, 2, 450), "medium": _scenes(48, 3, 3, 450), "large": _scenes(80, 4, 5, 450)},
@@ -131,8 +131,8 @@ SIZES = {
         "tiny": _scenes(24, 2, 2, 2000),
         "small": _scenes(32, 2, 2, 2000),
         "medium": _scenes(48, 3, 3, 2000),
-        "large": _scenes(80, 4, 5, 2000),
-        "huge": _scenes(128, 5, 4, 2000),
+        "big": _scenes(80, 4, 5, 2000),
+        "large": _scenes(128, 5, 4, 2000),
     },
     "gpu": {
         "small": _scenes(128, 4, 4, 4000, 128),

@@ -51,7 +51,7 @@ SAID_AT = {
     **dict.fromkeys(("shape", "sprite"), 1),
     "colour": 2,
     **dict.fromkeys(("size", "style", "set", "relation", "change", "across", "down"), 3),
-    **dict.fromkeys(("position", "lane", "gap", "letter", "background", "floor", "light"), 4),
+    **dict.fromkeys(("position", "column", "lane", "gap", "letter", "background", "floor", "light"), 4),
     **dict.fromkeys(("nudge_x", "nudge_y", "slip"), 5),
     **dict.fromkeys(("crumb_place", "crumb_shape", "crumb_colour", "crumb_style"), 6),
 }
@@ -159,7 +159,7 @@ def _pair(scenes: Scenes) -> list[Thing]:
             x=np.where(flat, along, across),
             y=np.where(flat, across, along) + up,
         )
-        for end, radius, along in (("", 0.27, large), ("_2", 0.17, small))
+        for end, radius, along in (("", 0.27, large), ("_2", 0.2, small))
     ]
 
 
@@ -170,14 +170,14 @@ def _group(count: int) -> Put:
         for k in range(count):
             corner = (k + (k >= gap)).astype(int)
             look = _look(scenes, f"_{k + 1}" if k else "")
-            things.append(Thing(**look, radius=_full(scenes, 0.18), x=_CORNER_X[corner], y=_CORNER_Y[corner]))
+            things.append(Thing(**look, radius=_full(scenes, 0.2), x=_CORNER_X[corner], y=_CORNER_Y[corner]))
         return things
 
     return put
 
 
 def _sign(scenes: Scenes) -> list[Thing]:
-    x = np.array([0.3, 0.5, 0.7])[scenes["position"]]
+    x = np.array([0.3, 0.5, 0.7])[scenes["column"]]
     return [Thing(**_look(scenes), radius=_full(scenes, 0.19), x=x, y=_full(scenes, 0.26))]
 
 
@@ -296,13 +296,13 @@ def _signs(count: int, slips: bool) -> Kind:
         f"sign {count}",
         {
             **_LOOK,
-            "position": ("left", "middle", "right"),
+            "column": ("left", "middle", "right"),
             **letters,
             "background": BACKGROUNDS,
             "light": LIGHTS,
             **slip,
         },
-        f"{_thing()} over the sign{said}[ at the {{position}}]{_SHORT_WHERE}{more}",
+        f"{_thing()} over the sign{said}[ at the {{column}}]{_SHORT_WHERE}{more}",
         _sign,
         letters=count,
         weight=(0.08, 0.08, 0.06)[count - 1],

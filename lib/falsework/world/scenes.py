@@ -52,7 +52,9 @@ def hashed(index: Index, *keys: object) -> np.ndarray:
 
 def pixel_hash(pictures: np.ndarray) -> np.ndarray:
     """Return uint64 (N,): equal for equal pictures, uint8 (N, S, S, 3), and hardly ever for different ones."""
-    words = np.ascontiguousarray(pictures).reshape(len(pictures), pictures[0].size if len(pictures) else 8).view(np.uint64)
+    words = (
+        np.ascontiguousarray(pictures).reshape(len(pictures), pictures[0].size if len(pictures) else 8).view(np.uint64)
+    )
     return mix((words * mix(np.arange(1, words.shape[1] + 1) * int(_GOLD >> np.uint64(1)))).sum(1, dtype=np.uint64))
 
 

@@ -21,6 +21,7 @@ from falsework.world.scene import BACKGROUNDS, COLOURS, SHAPES, STYLES, Scenes
 
 HORIZON = 0.78  # where wall and floor meet
 MATT, GLOSS, MIRROR = 0.84, 0.93, 0.5  # brightness of the two floors beside the wall; opacity of a reflection
+PATTERN = 1.15  # outlines, stripes and dots at 32 px, in those of 16: small things must keep a few of them
 SEAM = 0.7  # brightness of the lines between cells
 PLATE, INK = 0xF8EEDA, 0x16161D  # a sign and its characters
 CELL = 8  # px: a character stands in a cell of 8 x 8, which lies on the token grid
@@ -47,7 +48,7 @@ def _lit(shape: int, style: int, radius: float, x: int, y: int, patch: int, side
     x, y: its middle, in quarters of a pixel beyond the middle of the patch.
     """
     middle = (patch // 2 + x / 4, patch // 2 + y / 4)
-    one = object_patch(SHAPES[shape], STYLES[style], radius, middle, patch, float(np.sqrt(side / 16)))
+    one = object_patch(SHAPES[shape], STYLES[style], radius, middle, patch, 1.0 if side == 16 else PATTERN)
     return np.concatenate([lit_layers(one[None], lit, side // 16) for lit in (-1, 1)])
 
 
