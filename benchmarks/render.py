@@ -32,7 +32,9 @@ def main() -> None:
             start = time.process_time()
             world.images(index)
             paces.append(args.scenes / (time.process_time() - start))
-        print(f"  {world.name:13} {statistics.median(paces):8,.0f} ({min(paces):,.0f}-{max(paces):,.0f}) scenes a second")
+        print(
+            f"  {world.name:13} {statistics.median(paces):8,.0f} ({min(paces):,.0f}-{max(paces):,.0f}) scenes a second"
+        )
 
 
 if __name__ == "__main__":

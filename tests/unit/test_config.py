@@ -167,7 +167,7 @@ def test_two_kinds_of_recipe_with_the_same_fields_have_different_keys():
         ({"child.wide": 1}, ["child.wide is 1, but must be of type bool, like False"]),
         ({"child.kind": 1}, ["child.kind is 1, but must be of type str"]),
         ({3: 1}, ["An arm in OVERRIDES is '3'"]),
-        ("child.wide=1", ["OVERRIDES is 'child.wide=1', but must be a dict such as {'igpt.train.steps': 200}"]),
+        ("child.wide=1", ["OVERRIDES is 'child.wide=1', but must be a dict such as {'small.train.steps': 200}"]),
         ([], ["OVERRIDES is [], but must be a dict"]),
     ],
 )

@@ -151,6 +151,8 @@ def share_table(paid: float = 0.06) -> pd.DataFrame:
     rows += [
         {"metric": "caption_share", "level": "near-exact", "value": paid},
         {"metric": "caption_share", "level": "near-exact", "arm": "small", "value": 0.5},
+        {"metric": "caption_bits", "level": "near-exact", "value": 20.0},  # so a crumb has 20 bits,
+        {"metric": "scene_bits", "value": 140.0},  # and the scene six of them
         {"metric": "perfect_share", "source": "yours", "crumbs": 1, "texture": np.nan, "value": 0.0},
     ]
     return table_of(*rows)
@@ -158,7 +160,7 @@ def share_table(paid: float = 0.06) -> pd.DataFrame:
 
 def test_the_perfect_model_names_the_first_crumbs_and_texture_below_the_margin(drawn: list[Drawing]) -> None:
     shown = igpt.perfect_share(share_table())
-    assert "below one fifth with 3 crumbs" in shown.alt and "texture of 0.3 grey levels" in shown.alt
+    assert "below 0.2 with 3 crumbs" in shown.alt and "texture of 0.3 grey levels" in shown.alt
     assert "Our largest model: 0.06." in shown.alt
     left, right = drawn[0].axes
     assert line(left, "a perfect model") == [(0, 1.0), (1, 0.5), (2, 0.3), (3, 0.19), (4, 0.12)]

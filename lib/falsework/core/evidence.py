@@ -153,7 +153,7 @@ def publish(
             )
     for name, content in files.items():
         write_atomic(folder / name, content)
-    recipes = {r.facts["recipe"] for r in results if r.facts.get("recipe")}
+    recipes = {r.facts[who] for r in results for who in ("recipe", "judge") if r.facts.get(who)}
     used = {n: versions.RECIPES[n] for n in recipes}
     used |= {f"{notebook}/{r.experiment}": versions.MEASURES[f"{notebook}/{r.experiment}"] for r in results}
     manifest = {

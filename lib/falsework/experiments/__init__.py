@@ -52,6 +52,8 @@ class Experiment:
     watch: Callable[[Any, Any], np.ndarray] | None = None  # (recipe, model in training) -> pictures, uint8 (N, S, S, 3)
     # preset -> arm -> its only seeds, for an arm that is shown from few seeds and not judged
     few: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    # measure -> (preset) -> the recipe of the judge that it asks, always seed 0: part of the result's key
+    judges: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
 
     def seeds_of(self, preset: str, arm: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
         """Return those of the seeds that this arm is trained with."""

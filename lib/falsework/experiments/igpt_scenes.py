@@ -20,7 +20,7 @@ from falsework.probes.linear import LayerProbe, attention_probe, layer_features,
 from falsework.probes.reader import read
 from falsework.recipes import obtain
 from falsework.recipes.igpt import IGPT
-from falsework.recipes.reader import reader_of
+from falsework.recipes.reader import Reader, reader_of
 from falsework.samplers import sample_tokens
 from falsework.tokens import decode_pixels, encode_pixels
 from falsework.training import generator_of
@@ -229,6 +229,11 @@ def samples(subject: Subject) -> Measured:
     return Measured(rows, pictures)
 
 
+def judge(preset: str) -> Reader:
+    """Return the recipe of the reader that judges completed scenes."""
+    return reader_of("cluttered-16", preset)
+
+
 def completed(subject: Subject, end: Callable[[np.ndarray], np.ndarray]) -> Rows:
     """Return how well a reader reads scenes whose lower half was added by the model, or by chance, or by nobody.
 
@@ -241,7 +246,7 @@ def completed(subject: Subject, end: Callable[[np.ndarray], np.ndarray]) -> Rows
     ids = encode_pixels(pictures, palette)
     strange = ids.copy()
     strange[:, ids.shape[1] // 2 :] = np.roll(strange[:, ids.shape[1] // 2 :], 1, axis=0)
-    reader = obtain(reader_of(f"cluttered-{recipe.side}", subject.preset), 0, subject.preset, subject.store)
+    reader = obtain(judge(subject.preset), 0, subject.preset, subject.store)
     rows: Rows = []
     for of, version in (("whole", ids), ("model", end(ids)), ("stranger", strange)):
         found = read(reader.model, decode_pixels(version, palette, recipe.side))

@@ -56,7 +56,16 @@ def result_key(experiment: Experiment, measure: str, preset: str, arm: str, seed
 
         model = key_of(description_of(recipe, seed))
     name = f"{experiment.notebook}/{measure}"
-    parts = {"measure": name, "version": versions.MEASURES[name], "model": model, "data": dict(experiment.data())}
+    parts: dict[str, Any] = {
+        "measure": name,
+        "version": versions.MEASURES[name],
+        "model": model,
+        "data": dict(experiment.data()),
+    }
+    if measure in experiment.judges:
+        from falsework.recipes import description_of
+
+        parts["judge"] = key_of(description_of(experiment.judges[measure](preset), 0))
     return key_of({**parts, "preset": preset, "arm": arm, "seed": seed})
 
 
@@ -160,6 +169,8 @@ def run_job(job: Job) -> None:
         found = experiment.measures[name](subject)
         rows = [{"arm": job.arm, "seed": job.seed, **row} for row in found.rows]
         key = result_key(experiment, name, job.preset, job.arm, job.seed, recipe)
+        if name in experiment.judges:
+            facts["judge"] = experiment.judges[name](job.preset).name
         facts_here = {**facts, "measure_seconds": round(time.process_time() - start, 1), "machine": machine()}
         save_result(
             root / "runs",
