@@ -9,7 +9,15 @@ import pytest
 
 from falsework.core.dataset import Dataset
 from falsework.core.errors import Refused
-from falsework.world.captions import HUMAN_ORDER, LEVELS, level_codes, load_scenes, sentence, visible_energy
+from falsework.world.captions import (
+    HUMAN_ORDER,
+    LEVELS,
+    level_codes,
+    load_scenes,
+    picture_of,
+    pixel_words,
+    visible_energy,
+)
 from falsework.world.render import CORNERS, STYLE, render, signed_distance, to_unit
 from falsework.world.scene import BACKGROUNDS, COLOURS, EXACT, SHAPES, STYLES, Grammar
 
@@ -123,14 +131,41 @@ def test_pixel_words_tell_all_renders_apart(energy):
     assert len(energy.captions(np.array([5]), "pixel-words")[0].split()) == 256
 
 
-def test_a_sentence_says_what_it_is_told_and_nothing_else():
-    assert sentence({}) == ""
-    assert sentence({"background": "wine"}) == "a thing on a wine background"
-    assert sentence({"colour": "orange", "style": "striped", "shape": "star"}) == "an orange striped star"
+def test_a_sentence_says_what_it_is_told_and_nothing_else(energy):
+    say = energy.phrase.say
+    assert say({"background": "wine"}) == "a thing on a wine background"
+    assert say({"colour": "orange", "style": "striped", "shape": "cross"}) == "an orange striped cross"
     full = {f: v[0] for f, v in EXACT.factors.items()}
-    assert sentence(full) == (
-        "a small red filled circle in the upper left on a night background lit from the left a hair to the left and up"
+    assert say(full) == (
+        "a small red filled circle in the upper left on a night background lit from the left a hair to the left a hair up"
     )
+
+
+@pytest.mark.parametrize("order", ["energy", "human"])
+def test_what_a_level_leaves_undescribed_is_what_counting_all_scenes_finds(order):
+    world = load_scenes(order)
+    total = np.log2(len(world))
+    for level in LEVELS[:-1]:
+        counts = np.unique(world.captions(np.arange(len(world)), level), return_counts=True)[1]
+        left = (counts * np.log2(counts)).sum() / len(world)  # H(scene | caption), every scene alike
+        said = sum(np.log2(len(world.factors[f])) for f in world.named[level])
+        assert left == pytest.approx(total - said, abs=1e-9), level
+
+
+@pytest.mark.parametrize("order", ["energy", "human"])
+def test_every_level_is_read_back_and_said_again_alike(order):
+    world, index = load_scenes(order), np.random.default_rng(3).choice(len(EXACT), 300, replace=False)
+    for level in LEVELS[:-1]:
+        for i, caption in zip(index, world.captions(index, level)):
+            facts = world.facts(caption)
+            assert facts == {f: world.factors[f][world.scenes[f][i]] for f in world.named[level]}
+            assert (world.phrase.say(facts) if facts else "") == caption
+    for i, words in zip(index[:20], world.captions(index[:20], LEVELS[-1])):
+        picture = picture_of(words)
+        assert pixel_words(picture) == words and np.abs(picture.astype(int) - world.pictures[i]).max() < 16
+    for wrong in ("a red", "12g " * 256):
+        with pytest.raises(Refused):
+            (world.facts if wrong == "a red" else picture_of)(wrong)
 
 
 def test_the_enumeration_is_a_dataset_without_hold_outs(energy):

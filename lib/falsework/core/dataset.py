@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from falsework.core.errors import Refused
+
 Index = np.ndarray  # int64, shape (N,): which pictures
 
 
@@ -37,6 +39,17 @@ class Dataset(Protocol):
     def labels(self, index: Index, factor: str) -> np.ndarray:
         """Return int64 (N,): positions in `factors[factor]`."""
         ...
+
+
+def checked(index: Index, size: int) -> Index:
+    """Return picture numbers as int64 (N,); raises Refused unless they are whole numbers from 0 to size - 1."""
+    index = np.atleast_1d(np.asarray(index))
+    if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
+        raise Refused(f"The picture numbers are {index.dtype} {index.shape}, but must be a list of integers.")
+    low, high = index.min(initial=0), index.max(initial=0)
+    if low < 0 or high >= size:
+        raise Refused(f"The picture numbers run from {low} to {high}, but must be within 0 to {size - 1}.")
+    return index.astype(np.int64)
 
 
 def digest_arrays(*arrays: np.ndarray) -> str:

@@ -35,7 +35,7 @@ from pathlib import Path
 
 import numpy as np
 
-from falsework.core.dataset import Index, digest_arrays
+from falsework.core.dataset import Index, checked, digest_arrays
 from falsework.core.errors import Refused, one_of
 from falsework.core.paths import root
 from falsework.core.rng import rng
@@ -99,7 +99,7 @@ class Emoji:
 
     def rgba(self, index: Index, size: int = 32) -> np.ndarray:
         """Return uint8 (N, S, S, 4), premultiplied: over a colour b the picture is rgb + b (1 - a / 255)."""
-        return resize(self._rgba[self._checked(index)], size)
+        return resize(self._rgba[checked(index, len(self))], size)
 
     def images(self, index: Index, size: int = 32, background: np.ndarray | None = None) -> np.ndarray:
         """Return uint8 (N, S, S, 3): the drawings composited over a flat colour, white if none is given.
@@ -107,12 +107,12 @@ class Emoji:
         size: 32, or 16 or 8 by the mean of squares. background: uint8 (3,) or (N, 3), values 0..255.
         Raises Refused for another size, picture numbers out of range or a background of another shape.
         """
-        rgba = self._rgba[self._checked(index)]
+        rgba = self._rgba[checked(index, len(self))]
         return resize(composite(rgba, flat_colours(background, len(rgba))), size)
 
     def backgrounds(self, index: Index, *keys: object) -> np.ndarray:
         """Return uint8 (N, 3): one of the 12 `palette.BACKGROUNDS` each, drawn from `rng(*keys)`."""
-        chosen = rng(*keys).integers(len(BACKGROUNDS), size=len(self._checked(index)))
+        chosen = rng(*keys).integers(len(BACKGROUNDS), size=len(checked(index, len(self))))
         return np.stack([RGB[COLOURS.index(b)] for b in BACKGROUNDS])[chosen]
 
     # ---- words
@@ -123,7 +123,7 @@ class Emoji:
         Raises Refused for an unknown level, picture numbers out of range or a background of another shape.
         """
         depth = self.levels.index(one_of("The caption level", level, self.levels))
-        index = self._checked(index)
+        index = checked(index, len(self))
         flat = nearest_colour(flat_colours(background, len(index)))
         concepts = self._concept[index]
         if depth <= NAME_DEPTH:
@@ -189,7 +189,7 @@ class Emoji:
         Raises Refused for an unknown factor.
         """
         one_of("The factor", factor, self.factors)
-        return self._labels[factor][self._checked(index)]
+        return self._labels[factor][checked(index, len(self))]
 
     @cached_property
     def _labels(self) -> dict[str, np.ndarray]:
@@ -231,15 +231,6 @@ class Emoji:
         Raises Refused for a name that is not in `splits`.
         """
         return self.splits[one_of("The split", name, self.splits)].copy()
-
-    def _checked(self, index: Index) -> np.ndarray:
-        index = np.atleast_1d(np.asarray(index))
-        if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
-            raise Refused(f"The picture numbers are {index.dtype} {index.shape}, but must be a list of integers.")
-        low, high, last = index.min(initial=0), index.max(initial=0), len(self) - 1
-        if low < 0 or high > last:
-            raise Refused(f"The picture numbers run from {low} to {high}, but must be within 0 to {last}.")
-        return index.astype(np.int64)
 
 
 @cache

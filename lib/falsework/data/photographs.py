@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from falsework.core.dataset import Index, digest_arrays
+from falsework.core.dataset import Index, checked, digest_arrays
 from falsework.core.errors import Refused, one_of
 from falsework.core.rng import rng
 from falsework.data.emoji import words_of
@@ -77,7 +77,7 @@ class Photographs:
 
     def images(self, index: Index) -> np.ndarray:
         """Return uint8 (N, S, S, 3), values 0..255; raises Refused for picture numbers out of range."""
-        return self._images[self._checked(index)]
+        return self._images[checked(index, len(self))]
 
     def captions(self, index: Index, level: str, which: int = 0) -> list[str]:
         """Return N captions of one level; "none" gives empty strings.
@@ -86,7 +86,7 @@ class Photographs:
         Raises Refused for a level that the set does not have or picture numbers out of range.
         """
         one_of("The caption level", level, self.levels)
-        index = self._checked(index)
+        index = checked(index, len(self))
         if level == "label":
             return [self.factors["label"][k] for k in self._labels[index]]
         if level == "caption" and self._captions:
@@ -97,7 +97,7 @@ class Photographs:
     def labels(self, index: Index, factor: str) -> np.ndarray:
         """Return int64 (N,): positions in `factors[factor]`; raises Refused for a factor that the set does not have."""
         one_of("The factor", factor, self.factors)
-        return self._labels[self._checked(index)]
+        return self._labels[checked(index, len(self))]
 
     @cached_property
     def splits(self) -> dict[str, Index]:
@@ -121,15 +121,6 @@ class Photographs:
         if not len(found):
             raise Refused(f"The split {name!r} of these {len(self)} photographs is empty, but must not be: add some.")
         return found.copy()
-
-    def _checked(self, index: Index) -> np.ndarray:
-        index = np.atleast_1d(np.asarray(index))
-        if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
-            raise Refused(f"The picture numbers are {index.dtype} {index.shape}, but must be a list of integers.")
-        low, high, last = index.min(initial=0), index.max(initial=0), len(self) - 1
-        if low < 0 or high > last:
-            raise Refused(f"The picture numbers run from {low} to {high}, but must be within 0 to {last}.")
-        return index.astype(np.int64)
 
 
 # ---- pixels

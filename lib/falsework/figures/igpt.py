@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from falsework.core.errors import Refused
@@ -17,21 +20,7 @@ def heat_map(seen: np.ndarray, bits: np.ndarray, table: pd.DataFrame, columns: i
 
     seen: uint8 (N, S, S, 3); bits: (N, S, S); table: rows of the likelihood measure (published).
     """
-    n = min(columns, len(seen))
-    drawing, axes = canvas(11, 6.1, nrows=3, ncols=n, height_ratios=[1, 1, 0.62])
-    top = float(np.percentile(bits, 99))
-    for i in range(n):
-        above, below = axes[0, i], axes[1, i]
-        above.imshow(seen[i], interpolation="nearest")
-        heat = below.imshow(bits[i].astype(float), cmap="magma", vmin=0, vmax=top, interpolation="nearest")
-        below.set_title(f"{bits[i].astype(float).sum():.0f} bits", fontsize=10, loc="center", weight="normal")
-        for ax in (above, below):
-            ax.set_axis_off()
-    drawing.colorbar(heat, ax=list(axes[:2].flat), shrink=0.72, pad=0.015, label="bits paid for the pixel")
-    grid = axes[2, 0].get_gridspec()
-    for ax in axes[2]:
-        ax.remove()
-    bar = drawing.add_subplot(grid[2, :])
+    drawing, bar = _bill(seen[:columns], bits[:columns], height=6.1)
     own = {"data": "drawings"}
     total, listed = value(table, "bits_per_image", **own), value(table, "caption_bits", level="cells", **own)
     named, longest = (value(table, "caption_code_bits", level=level) for level in ("name", "cells"))
@@ -50,8 +39,6 @@ def heat_map(seen: np.ndarray, bits: np.ndarray, table: pd.DataFrame, columns: i
         bar.plot([x, x], [-0.25, y], color=SERIES[0], lw=1)
         bar.text(x + total * 0.006, y, words, color=SERIES[0], fontsize=10, va="center")
     bar.set(xlim=(0, total), ylim=(-1.2, 0.6), yticks=[], xticks=[])
-    for side in ("left", "top", "right", "bottom"):
-        bar.spines[side].set_visible(False)
     alt = (
         "Unseen drawings above, the bits paid for every pixel below: outlines and inner detail glow, flat areas are dark. "
         f"Under them a bar of {total:.0f} bits, the average drawing. Telling which drawing of our list it is takes "
@@ -59,6 +46,27 @@ def heat_map(seen: np.ndarray, bits: np.ndarray, table: pd.DataFrame, columns: i
         f"the longest caption at most {longest:.0f}."
     )
     return finish(drawing, alt)
+
+
+def _bill(seen: np.ndarray, bits: np.ndarray, height: float, titles: Sequence[str] = ()) -> tuple[Drawing, Axes]:
+    """Return a drawing of pictures over the bits paid for each pixel, and an empty strip of axes under them."""
+    drawing, axes = canvas(11, height, nrows=3, ncols=len(seen), height_ratios=[1, 1, 0.62])
+    top = float(np.percentile(bits, 99))
+    for above, below, picture_SS3, bits_SS in zip(axes[0], axes[1], seen, bits.astype(float)):
+        above.imshow(picture_SS3, interpolation="nearest")
+        heat = below.imshow(bits_SS, cmap="magma", vmin=0, vmax=top, interpolation="nearest")
+        below.set_title(f"{bits_SS.sum():.0f} bits", fontsize=10, loc="center", weight="normal")
+        above.set_axis_off()
+        below.set_axis_off()
+    for ax, words in zip(axes[0], titles):
+        ax.set_title(words, fontsize=7.5, loc="left", weight="normal")
+    drawing.colorbar(heat, ax=list(axes[:2].flat), shrink=0.72, pad=0.015, label="bits paid for the pixel")
+    grid = axes[2, 0].get_gridspec()
+    for ax in axes[2]:
+        ax.remove()
+    bar = drawing.add_subplot(grid[2, :])
+    bar.spines[:].set_visible(False)
+    return drawing, bar
 
 
 def value(table: pd.DataFrame, metric: str, **context: object) -> float:
@@ -106,22 +114,8 @@ def scene_bill(seen: np.ndarray, bits: np.ndarray, said: np.ndarray, table: pd.D
 
     seen: uint8 (N, S, S, 3); bits: (N, S, S); said: N sentences; table: rows of the likelihood measure.
     """
-    n = min(5, len(seen))
-    drawing, axes = canvas(11, 6.9, nrows=3, ncols=n, height_ratios=[1, 1, 0.72])
-    top = float(np.percentile(bits, 99))
-    for i in range(n):
-        above, below = axes[0, i], axes[1, i]
-        above.imshow(seen[i], interpolation="nearest")
-        above.set_title(textwrap.fill(str(said[i]), 25), fontsize=7.5, loc="left", weight="normal")
-        heat = below.imshow(bits[i].astype(float), cmap="magma", vmin=0, vmax=top, interpolation="nearest")
-        below.set_title(f"{bits[i].astype(float).sum():.0f} bits", fontsize=10, loc="center", weight="normal")
-        for ax in (above, below):
-            ax.set_axis_off()
-    drawing.colorbar(heat, ax=list(axes[:2].flat), shrink=0.72, pad=0.015, label="bits paid for the pixel")
-    grid = axes[2, 0].get_gridspec()
-    for ax in axes[2]:
-        ax.remove()
-    bar = drawing.add_subplot(grid[2, :])
+    told = [textwrap.fill(str(words), 25) for words in said[:5]]
+    drawing, bar = _bill(seen[:5], bits[:5], height=6.9, titles=told)
     at = {"arm": "large"}
     total = value(table, "bits_per_image", **at)
     sentence, scene = value(table, "caption_bits", level="near-exact", **at), value(table, "scene_bits", **at)
@@ -137,7 +131,6 @@ def scene_bill(seen: np.ndarray, bits: np.ndarray, said: np.ndarray, table: pd.D
         bar.text(x + total * 0.006, y, words, va="center", color=INK, fontsize=10)
     bar.text(total, 0.32, f"the average unseen scene: {total:.0f} bits", va="bottom", ha="right", color=INK)
     bar.set(xlim=(0, total), ylim=(-1.2, 0.6), yticks=[], xticks=[])
-    bar.spines[:].set_visible(False)
     alt = (
         f"Unseen scenes with all that a sentence can say of them, and the bits paid for every pixel. Of {total:.0f} bits "
         f"for the average scene a sentence can carry {sentence:.0f}; the crumbs hold at most {scene - sentence:.0f}; "

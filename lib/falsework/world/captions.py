@@ -16,16 +16,22 @@ Dimension key: N scenes, S side of the picture, D = 3 S^2 numbers of a picture.
 
 from __future__ import annotations
 
+import re
 from functools import cache, cached_property
 
 import numpy as np
 
 from falsework.core.dataset import Index, digest_arrays
 from falsework.core.errors import Refused, one_of
+from falsework.world.phrase import Phrase
 from falsework.world.render import render, to_unit
 from falsework.world.scene import EXACT, Grammar, Scenes
 
 LEVELS = ("none", "thing", "short", "descriptive", "ultra", "near-exact", "pixel-words")
+PATTERN = (
+    "a [{size} ][{colour} ][{style} ]{shape|thing}[ in the {position}][ on a {background} background]"
+    "[ lit from the {light}][ a hair to the {nudge_x}][ a hair {nudge_y}]"
+)
 NAMED = (0, 1, 4, 5, 7, 8, 9)  # how many factors of the order each level names
 HUMAN_ORDER = ("shape", "colour", "size", "style", "position", "background", "light", "nudge_x", "nudge_y")
 ORDERS = ("energy", "human")
@@ -70,28 +76,22 @@ def level_codes(scenes: Scenes, order: str = "energy", grammar: Grammar = EXACT)
     return {level: grammar.code(scenes, named) for level, named in ladder_factors(factors).items()}
 
 
-def sentence(said: dict[str, str]) -> str:
-    """Return one plain English phrase that says these factor -> value words and nothing else; "" for none."""
-    if not said:
-        return ""
-    thing = [*(said[f] for f in ("size", "colour", "style") if f in said), said.get("shape", "thing")]
-    words = ["an" if thing[0][0] in "aeiou" else "a", *thing]
-    if "position" in said:
-        words += ["in the", said["position"]]
-    if "background" in said:
-        words += ["on a", said["background"], "background"]
-    if "light" in said:
-        words += ["lit from the", said["light"]]
-    nudges = [said[f] for f in ("nudge_x", "nudge_y") if f in said]
-    if nudges:
-        words += ["a hair to the" if "nudge_x" in said else "a hair", " and ".join(nudges)]
-    return " ".join(words)
-
-
 def pixel_words(picture: np.ndarray) -> str:
     """Return S*S words in reading order for uint8 (S, S, 3): a hexadecimal digit each for red, green and blue."""
     r, g, b = (picture.reshape(-1, 3) >> 4).T.astype(int)
     return " ".join(f"{word:03x}" for word in r * 256 + g * 16 + b)
+
+
+def picture_of(words: str) -> np.ndarray:
+    """Return uint8 (S, S, 3), the inverse of `pixel_words` to sixteen steps a colour; raises Refused for other words."""
+    told = words.split()
+    side = round(len(told) ** 0.5)
+    if side * side != len(told) or not all(re.fullmatch("[0-9a-f]{3}", word) for word in told):
+        raise Refused(
+            f"The pixel words begin with {words[:24]!r}, but must be a square of three hexadecimal digits each."
+        )
+    digits = np.array([[int(digit, 16) for digit in word] for word in told], dtype=np.uint8)
+    return (digits << 4).reshape(side, side, 3)
 
 
 class EnumeratedScenes:
@@ -107,6 +107,7 @@ class EnumeratedScenes:
         """Render all scenes and build the ladder; order: "energy" or "human" (raises Refused otherwise)."""
         one_of("The order of the caption levels", order, ORDERS)
         self.name, self.grammar, self.factors = f"{grammar.name}-{order}", grammar, dict(grammar.factors)
+        self.phrase = Phrase(PATTERN, self.factors)
         self.scenes: Scenes = grammar.scenes()
         self.pictures = render(self.scenes, grammar)
         self.order = energy_order(self.unit, grammar) if order == "energy" else HUMAN_ORDER
@@ -146,10 +147,20 @@ class EnumeratedScenes:
     def captions(self, index: Index, level: str) -> list[str]:
         """Return N captions of one level: lower-case words, single spaces. Raises Refused for an unknown level."""
         one_of("The caption level", level, LEVELS)
+        if level == LEVELS[0]:
+            return [""] * len(index)
         if level == LEVELS[-1]:
             return [pixel_words(p) for p in self.pictures[index]]
         values = {f: self.factors[f] for f in self.named[level]}
-        return [sentence({f: v[self.scenes[f][i]] for f, v in values.items()}) for i in index]
+        return [self.phrase.say({f: v[self.scenes[f][i]] for f, v in values.items()}) for i in index]
+
+    def facts(self, caption: str) -> dict[str, str]:
+        """Return what a sentence states, factor -> value; raises Refused for no sentence of these scenes."""
+        found = self.phrase.parse(caption) if caption else {}
+        if found is None:
+            example = self.captions(np.array([0]), "ultra")[0]
+            raise Refused(f"The caption {caption!r} is no sentence of these scenes; one is {example!r}.")
+        return found
 
 
 @cache

@@ -235,7 +235,12 @@ class SceneWorld:
         return list(out)
 
     def facts(self, caption: str) -> dict[str, str]:
-        """Return what a caption states: kind and factor -> value words; raises Refused for no sentence of this world."""
+        """Return what a caption states: kind and factor -> value words, {} for no caption.
+
+        Raises Refused for no sentence of this world.
+        """
+        if not caption:
+            return {}
         for kind in self.kinds.values():
             found = kind.phrase.parse(caption)
             if found is not None:
