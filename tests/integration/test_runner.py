@@ -409,7 +409,14 @@ def test_an_interrupt_ends_every_process_within_five_seconds_and_the_next_run_go
     for whole_group in (False, True):  # as a notebook interrupts its kernel; as Ctrl-C in a terminal
         kept, earlier = saved(), len(starts(tmp_path))
         process = subprocess.Popen(
-            command, env=watched, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=watched,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # a shell's background job ignores interrupts, and would hand that down to the run
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             end = time.monotonic() + 90
