@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import signal
 import sys
 import threading
 import time
@@ -123,37 +122,9 @@ def measure(
     return {name: collect(experiment, name, preset, arms, seeds, runs)[0] for name in measures}
 
 
-@contextlib.contextmanager
-def _sure_to_stop() -> Iterator[None]:
-    """Let an interrupt end the workers even where joblib would wait for one of them: two seconds later they are killed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def end(number: int, frame: Any) -> None:
-        from joblib.externals.loky import reusable_executor
-
-        executor = reusable_executor._executor
-        workers = list((executor._processes or {}).values()) if executor else []
-        timer = threading.Timer(2.0, lambda: [worker.kill() for worker in workers])
-        timer.daemon = True
-        timer.start()
-        if callable(usual):
-            usual(number, frame)  # raises KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-
-
 def _run_all(jobs: list[Job], workers: int) -> None:
     try:
-        # jobs are long: none waits inside a worker's queue, where an interrupt would have to fetch it back
-        with _sure_to_stop():
-            joblib.Parallel(n_jobs=workers, pre_dispatch="n_jobs")(joblib.delayed(run_job)(job) for job in jobs)
+        joblib.Parallel(n_jobs=workers)(joblib.delayed(run_job)(job) for job in jobs)
     except Refused as refusal:
         raise Refused(str(refusal)) from None
     except BaseException:
