@@ -38,7 +38,7 @@ def of_every_arm(**fields: object) -> dict[str, object]:
 
 TINY = of_every_arm(colours=4, depth=1, heads=2, train_batch=4)
 FEW = {**TINY, **of_every_arm(train_steps=8)}
-WHAT = ("samples", "likelihood")
+WHAT = ("samples", "likelihood", "endings")
 ONE = ("likelihood",)  # a measure of every arm, where one is enough
 
 # Loaded by every process below, workers too: only loopback may be reached, training checkpoints often, and each
@@ -214,7 +214,7 @@ def test_a_lost_result_is_measured_again_from_the_same_weights(done):
 def test_each_model_is_trained_once_and_one_judge_serves_every_seed(done):
     trained = [p.parts[-3] for p in (done[0] / "artefacts").glob("*/*/weights.safetensors")]
     assert trained.count("igpt") == len(PAIRS) and trained.count("reader") == 1 and len(trained) == len(PAIRS) + 1
-    judged = [row for r in done[1]["samples"] for row in r.rows if row["metric"] == "completion_accuracy"]
+    judged = [row for r in done[1]["endings"] for row in r.rows if row["metric"] == "completion_accuracy"]
     assert {(row["arm"], row["seed"]) for row in judged} == {("large", 0), ("large", 1)}
     assert len({row["reader"] for row in judged}) == 1 and all(0 <= row["value"] <= 1 for row in judged)
 

@@ -16,5 +16,6 @@ MEASURES = {
     "01_igpt/likelihood": 2,
     "01_igpt/layers": 2,
     "01_igpt/samples": 2,
+    "01_igpt/endings": 1,
     "08_noise_ladder/coverage": 1,
 }

@@ -190,6 +190,11 @@ def samples(subject: Subject) -> Measured:
     return Measured(rows, pictures)
 
 
+def endings(subject: Subject) -> Measured:
+    """Upper halves of unseen scenes, ended by the model and read by a judge; drawings have none."""
+    return igpt_scenes.endings(subject) if subject.recipe.data == "scenes" else Measured([])
+
+
 def watch(recipe: Any, model: Any) -> np.ndarray:
     """Return four unseen pictures, each beside the lower half that the model gives it at this moment of its training."""
     index = exhibits_index()[:4] if recipe.data == "drawings" else igpt_scenes.shown(recipe)[:4]
@@ -218,8 +223,8 @@ EXPERIMENT = Experiment(
     arms=arms,
     seeds={"smoke": (0, 1), "laptop": (0, 1, 2), "overnight": (0, 1, 2, 3, 4), "gpu": (0, 1, 2)},
     few={"smoke": {"drawings": (0,)}, "laptop": {"drawings": (0,)}},
-    measures={"likelihood": likelihood, "layers": layers, "samples": samples},
-    judges={"samples": igpt_scenes.judge},
+    measures={"likelihood": likelihood, "layers": layers, "samples": samples, "endings": endings},
+    judges={"endings": igpt_scenes.judge},
     data=lambda: {"emoji": load_emoji().digest, "scenes": cluttered(16).digest},
     watch=watch,
 )

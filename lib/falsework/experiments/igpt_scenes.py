@@ -5,7 +5,6 @@ Every seed draws its own fresh pictures, the same for all sizes. Dimension key: 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -202,31 +201,30 @@ def _attended(
 
 
 def samples(subject: Subject) -> Measured:
-    """What the largest model adds to upper halves it has never seen, read by a judge; and, for seed 0, what it draws."""
+    """Scenes the largest model makes alone, and lower halves it gives to upper halves it has never seen; of seed 0."""
     recipe, model = subject.recipe, subject.model
-    if subject.arm != "large":
+    if subject.arm != "large" or subject.seed:
         return Measured([])
     side, device, palette = recipe.side, next(model.parameters()).device, model.palette.cpu().numpy()
-    gen = generator_of(subject.seed, "samples", device=device.type)
-    T = side * side
-
-    def end(ids_NT: np.ndarray) -> np.ndarray:
-        given = torch.from_numpy(ids_NT[:, : T // 2].astype(np.int64)).to(device)
-        return sample_tokens(model.step, given, T, gen, temperature=0.9).cpu().numpy()
-
-    rows = [{**row, "data": "scenes"} for row in completed(subject, end)]
-    if subject.seed:
-        return Measured(rows)
     n = 8 if subject.preset == "smoke" else 20
     empty = torch.zeros(n, 0, dtype=torch.long, device=device)
-    drawn = sample_tokens(model.step, empty, T, gen, temperature=0.95).cpu().numpy()
+    gen = generator_of(subject.seed, "samples", device=device.type)
+    drawn = sample_tokens(model.step, empty, side * side, gen, temperature=0.95).cpu().numpy()
     seen = recipe.ids(model, shown(recipe))
     pictures = {
         "scene_samples": decode_pixels(drawn, palette, side),
-        "scene_completions": decode_pixels(end(seen.repeat(2, 0)), palette, side),
+        "scene_completions": decode_pixels(end(subject, seen.repeat(2, 0)), palette, side),
         "scene_completed_from": decode_pixels(seen, palette, side),
     }
-    return Measured(rows, pictures)
+    return Measured([], pictures)
+
+
+def end(subject: Subject, ids_NT: np.ndarray) -> np.ndarray:
+    """Return palette ids (N, T): the upper halves as they are, the lower halves drawn by the model."""
+    T, device = ids_NT.shape[1], next(subject.model.parameters()).device
+    given = torch.from_numpy(ids_NT[:, : T // 2].astype(np.int64)).to(device)
+    gen = generator_of(subject.seed, "endings", device=device.type)
+    return sample_tokens(subject.model.step, given, T, gen, temperature=0.9).cpu().numpy()
 
 
 def judge(preset: str) -> Reader:
@@ -234,12 +232,15 @@ def judge(preset: str) -> Reader:
     return reader_of("cluttered-16", preset)
 
 
-def completed(subject: Subject, end: Callable[[np.ndarray], np.ndarray]) -> Rows:
-    """Return how well a reader reads scenes whose lower half was added by the model, or by chance, or by nobody.
+def endings(subject: Subject) -> Measured:
+    """How well a reader reads scenes whose lower half was added by the largest model, by a stranger, or by nobody.
 
-    of = "whole": the scene as it is, the reader's ceiling. of = "model": the upper half, ended by `end`. of = "stranger":
-    the upper half over the lower half of another scene, the floor. All in the model's palette.
+    of = "whole": the scene as it is, the reader's ceiling. of = "model": the upper half, ended by the model. of =
+    "stranger": the upper half over the lower half of another scene, the floor. All in the model's palette. A measure
+    of its own, for it needs the reader, which takes longer to train than all that a notebook trains.
     """
+    if subject.arm != "large":
+        return Measured([])
     assert subject.store is not None
     recipe, palette = subject.recipe, subject.model.palette.cpu().numpy()
     index, pictures = fresh(subject, 256, "test")
@@ -248,10 +249,10 @@ def completed(subject: Subject, end: Callable[[np.ndarray], np.ndarray]) -> Rows
     strange[:, ids.shape[1] // 2 :] = np.roll(strange[:, ids.shape[1] // 2 :], 1, axis=0)
     reader = obtain(judge(subject.preset), 0, subject.preset, subject.store)
     rows: Rows = []
-    for of, version in (("whole", ids), ("model", end(ids)), ("stranger", strange)):
+    for of, version in (("whole", ids), ("model", end(subject, ids)), ("stranger", strange)):
         found = read(reader.model, decode_pixels(version, palette, recipe.side))
         for factor in READ:
             right = float((found[factor][0] == recipe.world.labels(index, factor)).mean())
             at = {"metric": "completion_accuracy", "of": of, "factor": factor, "reader": reader.key}
-            rows.append({**at, "value": right})
-    return rows
+            rows.append({**at, "data": "scenes", "value": right})
+    return Measured(rows)
