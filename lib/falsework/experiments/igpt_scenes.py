@@ -68,10 +68,9 @@ def scene_regions(world: SceneWorld, index: np.ndarray) -> dict[str, np.ndarray]
     """Return bool (N, T) masks: pixels of the object with its shadow and reflection, of crumbs, and of the ground."""
     kind = world.kinds["one"]
     scenes = world.scenes(index, kind)
-    alone = {f: v for f, v in scenes.items() if not f.startswith("crumb")}
     full = world.images(index)
-    object_only = draw(kind, alone, world.side)
-    bare = draw(replace(kind, put=lambda s: []), alone, world.side)
+    object_only = draw(replace(kind, put=lambda s: [t for t in kind.put(s) if not t.crumb]), scenes, world.side)
+    bare = draw(replace(kind, put=lambda s: []), scenes, world.side)
     crumbs = (full != object_only).any(-1).reshape(len(index), -1)
     thing = (object_only != bare).any(-1).reshape(len(index), -1) & ~crumbs
     return {"object": thing, "crumbs": crumbs, "ground": ~(thing | crumbs)}

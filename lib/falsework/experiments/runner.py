@@ -169,9 +169,9 @@ def run_job(job: Job) -> None:
         found = experiment.measures[name](subject)
         rows = [{"arm": job.arm, "seed": job.seed, **row} for row in found.rows]
         key = result_key(experiment, name, job.preset, job.arm, job.seed, recipe)
-        if name in experiment.judges:
-            facts["judge"] = experiment.judges[name](job.preset).name
         facts_here = {**facts, "measure_seconds": round(time.process_time() - start, 1), "machine": machine()}
+        if name in experiment.judges:
+            facts_here["judge"] = experiment.judges[name](job.preset).name
         save_result(
             root / "runs",
             job.preset,

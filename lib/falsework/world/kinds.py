@@ -136,7 +136,7 @@ def _one_amid_crumbs(scenes: Scenes) -> list[Thing]:
     # further out than a lone object: no pixel may be sure to show it
     x = 0.5 + 1.4 * (_X[scenes["position"]] - 0.5) + _NUDGE[scenes["nudge_x"]]
     y = 0.45 + 1.4 * (_Y[scenes["position"]] - 0.45) + _NUDGE[scenes["nudge_y"]]
-    crumbs = [_crumb(scenes, k + 1) for k in range(CRUMBS)] if "crumb_place_1" in scenes else []
+    crumbs = [_crumb(scenes, k + 1) for k in range(CRUMBS)]
     return [*crumbs, Thing(**_look(scenes), radius=_RADIUS_AMID_CRUMBS[scenes["size"]], x=x, y=y)]
 
 
