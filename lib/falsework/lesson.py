@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from falsework.core.artefacts import write_atomic
 from falsework.core.errors import Refused, one_of
 from falsework.core.evidence import Evidence, load_evidence
 from falsework.core.paths import root
-from falsework.experiments import MODULES, experiment_of
+from falsework.experiments import MODULES, exhibit_path, experiment_of
 
 REHEARSAL = "This run is a rehearsal, not judged; the verdict shown is the committed one."
 PARAMETERS = ("PRESET", "SEEDS", "OVERRIDES")
@@ -35,8 +35,8 @@ DIAL: list[tuple[str, str, float | None]] = [
     ("00", "the world", 13.0),
     ("01", "iGPT", 0.0),
     ("02", "DALL-E 1", None),
-    ("03", "CLIP", None),
-    ("04", "captioners", None),
+    ("03", "CLIP", 9.6),
+    ("04", "captioners", 17.2),
     ("05", "diffusion classifier", None),
     ("06", "DALL-E 2", None),
     ("07", "DALL-E 3", None),
@@ -147,6 +147,25 @@ class Run:
         arrays = {k: v for r in reversed(found) for k, v in r.arrays.items()}  # of several seeds the first one's
         return [row for r in found for row in r.rows], arrays, [row for r in found for row in r.curve]
 
+    def net(self, arm: str, mine: bool = False) -> Net:
+        """Return a trained network to play with: the one that ships with the course, or the first that you trained.
+
+        Raises Refused for an arm that does not ship, and for yours when there is none.
+        """
+        experiment = experiment_of(self.notebook)
+        assert experiment is not None
+        one_of("The network to play with", arm, experiment.ships)
+        from falsework import recipes
+        from falsework.core.artefacts import Store
+
+        if mine:
+            if not self.seeds:
+                raise Refused(f"You have trained no {arm!r}: SEEDS is empty; put a seed in SEEDS.")
+            recipe = config.apply_overrides(experiment.arms(self.preset), self.overrides)[arm]
+            return Net(recipe, recipes.obtain(recipe, self.seeds[0], self.preset, Store(self.root / "artefacts")).model)
+        recipe = experiment.arms("laptop")[arm]
+        return Net(recipe, recipes.shipped(recipe, 0, exhibit_path(self.root, self.notebook, arm)))
+
     def card(self, claim: str) -> Card:
         """Return the card of a claim: quote, our wording, verdict from published evidence."""
         one_of("The claim", claim, BY_ID)
@@ -179,6 +198,13 @@ class Run:
             self.root / "runs" / "guesses.json", (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode()
         )
         print("Your guess is kept.")
+
+
+class Net(NamedTuple):
+    """A recipe and a network that was trained by it."""
+
+    recipe: Any
+    model: Any
 
 
 def guesses(folder: Path) -> dict[str, dict[str, Any]]:

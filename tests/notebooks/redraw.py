@@ -25,7 +25,7 @@ def scratch_course(folder: Path) -> Path:
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for name in ("lib", "notebooks"):
         shutil.copytree(ROOT / name, course / name, ignore=ignore)
-    for name in ("data", "evidence"):
+    for name in ("data", "evidence", "exhibits"):
         (course / name).symlink_to(ROOT / name, target_is_directory=True)
     return course
 

@@ -71,11 +71,28 @@ class Pick:
 
 
 @dataclass(frozen=True)
+class Range:
+    """From what needs no training to the best that anybody reached: both the largest of their rows, per seed and group.
+
+    A group whose range is below `least` has nothing left to learn, or nobody who learned it, and is left out.
+    """
+
+    floor: Pick
+    top: Pick
+    least: float = 0.1
+
+    def ends(self, rows: Rows, over: str) -> dict[tuple[int, object], tuple[float, float]]:
+        """Return (seed, group) -> (floor, top) where top - floor is at least `least`."""
+        floors, tops = (_largest(pick.rows(rows), over) for pick in (self.floor, self.top))
+        return {at: (floors[at], top) for at, top in tops.items() if at in floors and top - floors[at] >= self.least}
+
+
+@dataclass(frozen=True)
 class Threshold:
     """Where the picked mean first reaches `bar` along a column: one derived row per seed and value of `over`.
 
     Stands wherever a Pick does. A place never reached is censored at the last one (see `stats.first_reach`);
-    `falling` asks for the first place at or below the bar.
+    `falling` asks for the first place at or below the bar. within: the mean is taken as a share of this range.
     """
 
     pick: Pick
@@ -83,20 +100,36 @@ class Threshold:
     bar: float = 0.5
     falling: bool = False
     over: str = "factor"
+    within: Range | None = None
+
+    @property
+    def reads(self) -> tuple[Pick, ...]:
+        """The rows that it is derived from, one Pick for each mean."""
+        return (self.pick, self.within.floor, self.within.top) if self.within else (self.pick,)
 
     def rows(self, rows: Rows) -> list[Mapping]:
-        """Return rows with seed, value (a place), censored and the `over` column."""
+        """Return rows with seed, value (a place), censored and the `over` column.
+
+        Groups that a range leaves out in any seed are left out in all: a ratio needs the same ones in each.
+        """
         sums: dict[tuple, dict[float, list[float]]] = {}
         for r in self.pick.rows(rows):
             places = sums.setdefault((int(float(r["seed"])), r.get(self.over, "")), {})
             places.setdefault(_place(r, self.along), []).append(float(r["value"]))
+        ends = self.within.ends(rows, self.over) if self.within else dict.fromkeys(sums, (0.0, 1.0))
+        lost = {group for seed, group in sums if (seed, group) not in ends}
         out: list[Mapping] = []
         sign = -1 if self.falling else 1
         for (seed, group), places in sums.items():
+            if group in lost:
+                continue
+            floor, top = ends[seed, group]
             x = sorted(places)
-            y = [sign * sum(places[v]) / len(places[v]) for v in x]
+            y = [sign * (sum(places[v]) / len(places[v]) - floor) / (top - floor) for v in x]
             value, censored = first_reach(x, y, sign * self.bar)
             out.append({"seed": seed, self.over: group, "value": value, "censored": censored})
+        if not out:
+            raise Missing(f"no {self.over} of {self.pick} has a range to learn")
         return out
 
     def __str__(self) -> str:
@@ -253,6 +286,14 @@ def _place(row: Mapping, column: str) -> float:
         return float(row[column])
     except (KeyError, TypeError, ValueError):
         raise Missing(f"a row has {column} = {row.get(column)!r}, but a number is needed there") from None
+
+
+def _largest(rows: Rows, over: str) -> dict[tuple[int, object], float]:
+    found: dict[tuple[int, object], float] = {}
+    for r in rows:
+        at = int(float(r["seed"])), r.get(over, "")
+        found[at] = max(found.get(at, -np.inf), float(r["value"]))
+    return found
 
 
 def _grouped(rows: Rows, column: str) -> dict[object, list[Mapping]]:

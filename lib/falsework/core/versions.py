@@ -6,7 +6,10 @@ enter the keys of measured rows: bump when a measure gives other numbers for the
 """
 
 RECIPES = {
+    "captioner": 1,
+    "clip": 1,
     "igpt": 2,
+    "labels": 1,
     "reader": 1,
 }
 
@@ -17,5 +20,9 @@ MEASURES = {
     "01_igpt/layers": 2,
     "01_igpt/samples": 2,
     "01_igpt/endings": 1,
+    "03_clip/efficiency": 1,
+    "03_clip/transfer": 1,
+    "04_captioners/binding": 1,
+    "04_captioners/swaps": 1,
     "08_noise_ladder/coverage": 1,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from falsework.core.evidence import Row
 class Subject:
     """What a measure looks at: one arm at one seed. `model` is None for arms that need no training.
 
-    `store` holds trained models, for a measure that needs a judge beside its subject.
+    `store` holds trained models, for a measure that needs a judge beside its subject. `cost`: what the model cost, with
+    "flops", "core_seconds" and "parameters"; empty without a model.
     """
 
     preset: str
@@ -30,6 +32,7 @@ class Subject:
     recipe: Any
     model: Any
     store: Store | None = None
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Experiment:
     few: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     # measure -> (preset) -> the recipe of the judge that it asks, always seed 0: part of the result's key
     judges: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    ships: tuple[str, ...] = ()  # arms whose laptop weights of seed 0 go to exhibits/, to play with before any training
 
     def seeds_of(self, preset: str, arm: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
         """Return those of the seeds that this arm is trained with."""
@@ -61,9 +65,16 @@ class Experiment:
         return seeds if only is None else tuple(s for s in seeds if s in only)
 
 
+def exhibit_path(root: Path, notebook: str, arm: str) -> Path:
+    """Return where the shipped weights of an arm lie."""
+    return root / "exhibits" / notebook / f"{arm}.safetensors"
+
+
 MODULES = {
     "00_the_world": "the_world",
     "01_igpt": "igpt",
+    "03_clip": "clip",
+    "04_captioners": "captioners",
     "08_noise_ladder": "noise_ladder",  # its exact part; the notebook comes with the trained one
     "10_verdicts": None,
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from falsework.core.artefacts import Store
 from falsework.core.errors import Refused
 from falsework.core.evidence import publish
-from falsework.experiments import experiment_of
+from falsework.experiments import exhibit_path, experiment_of
 from falsework.experiments.runner import arms_of, collect
 
 
@@ -54,4 +55,9 @@ def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
             for seed in seeds
         },
     }
+    if preset == "laptop" and experiment.ships:
+        from falsework.recipes import obtain, ship
+
+        for arm in experiment.ships:
+            ship(obtain(arms[arm], 0, preset, Store(root / "artefacts")), exhibit_path(root, notebook, arm))
     return publish(root / "evidence", notebook, preset, results, facts, experiment.data())

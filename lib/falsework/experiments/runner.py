@@ -163,7 +163,7 @@ def run_job(job: Job) -> None:
         facts["recipe"] = recipe.name
         facts["model"] = trained.key
         curve = [{"arm": job.arm, "seed": job.seed, **row} for row in trained.artefact.log()]
-    subject = Subject(job.preset, job.arm, job.seed, recipe, model, Store(root / "artefacts"))
+    subject = Subject(job.preset, job.arm, job.seed, recipe, model, Store(root / "artefacts"), facts)
     for name in job.measures:
         start = time.process_time()
         found = experiment.measures[name](subject)

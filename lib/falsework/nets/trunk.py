@@ -2,7 +2,7 @@
 
 Stems turn something into a sequence of vectors, the trunk mixes them, heads read them.
 
-Dimension key: B batch, T sequence, C width, H heads, D = C / H head width, S cached length.
+Dimension key: B batch, T sequence, C width, H heads, D = C / H head width, S cached length, M context length.
 """
 
 from __future__ import annotations
@@ -61,39 +61,64 @@ class Attention(nn.Module):
         return self.out(y_BHTD.transpose(1, 2).reshape(B, T, C))
 
 
-class Block(nn.Module):
-    """x + attention(norm x), then x + mlp(norm x)."""
+class CrossAttention(nn.Module):
+    """Multi-head attention from a sequence to a context of the same width, which need not be of its length."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(width, width, bias=False)
+        self.kv = nn.Linear(width, 2 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x_BTC: Tensor, context_BMC: Tensor) -> Tensor:
+        B, T, C = x_BTC.shape
+        q = self.q(x_BTC).view(B, T, self.heads, -1).transpose(1, 2)
+        k, v = self.kv(context_BMC).view(B, context_BMC.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B, T, C))
+
+
+class Block(nn.Module):
+    """x + attention(norm x), with a context x + cross_attention(norm x, context), then x + mlp(norm x)."""
+
+    def __init__(self, width: int, heads: int, context: bool) -> None:
+        super().__init__()
         self.norm_attention = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
+        if context:
+            self.norm_cross = nn.LayerNorm(width)
+            self.cross = CrossAttention(width, heads)
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, x_BTC: Tensor, causal: bool, cache: KVCache | None, layer: int) -> Tensor:
+    def forward(
+        self, x_BTC: Tensor, causal: bool, cache: KVCache | None, layer: int, context_BMC: Tensor | None = None
+    ) -> Tensor:
         x_BTC = x_BTC + self.attention(self.norm_attention(x_BTC), causal, cache, layer)
+        if context_BMC is not None:
+            x_BTC = x_BTC + self.cross(self.norm_cross(x_BTC), context_BMC)
         return x_BTC + self.mlp(self.norm_mlp(x_BTC))
 
 
 class Trunk(nn.Module):
     """`depth` blocks and a final norm. Capabilities are arguments of `forward`, not kinds of trunk.
 
-    Raises Refused when `width` is not a multiple of `heads`.
+    context: whether the blocks have weights to look at a context. Raises Refused when `width` is not a multiple of
+    `heads`.
     """
 
-    def __init__(self, width: int, depth: int, heads: int) -> None:
+    def __init__(self, width: int, depth: int, heads: int, context: bool = False) -> None:
         super().__init__()
         if width % heads:
             raise Refused(f"The width is {width} with {heads} heads, but must be a multiple of the heads.")
         self.heads = heads
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, context) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         for name, p in self.named_parameters():
             if p.ndim == 2:
                 nn.init.normal_(p, std=1 / math.sqrt(p.shape[1]))
-            # The two matrices that write into the residual stream start small, so that depth does not add up noise.
-            if name.endswith(("attention.out.weight", "mlp.2.weight")):
+            # The matrices that write into the residual stream start small, so that depth does not add up noise.
+            if name.endswith(("attention.out.weight", "cross.out.weight", "mlp.2.weight")):
                 p.data.div_(math.sqrt(2 * depth))
 
     def new_cache(self, batch: int, size: int) -> KVCache:
@@ -102,15 +127,21 @@ class Trunk(nn.Module):
         return KVCache(len(self.blocks), batch, self.heads, size, w.numel() // self.heads, w.detach())
 
     def forward(
-        self, x_BTC: Tensor, causal: bool, cache: KVCache | None = None, return_layers: bool = False
+        self,
+        x_BTC: Tensor,
+        causal: bool,
+        cache: KVCache | None = None,
+        context: Tensor | None = None,
+        return_layers: bool = False,
     ) -> Tensor | list[Tensor]:
         """Return (B, T, C); with `return_layers` the list of depth + 1 residual streams, the input first.
 
-        With a cache, `x_BTC` holds only the positions that are new; the cache moves on by T.
+        With a cache, `x_BTC` holds only the positions that are new; the cache moves on by T. context: (B, M, C), seen
+        from every position by a trunk that was made for one.
         """
         layers = [x_BTC]
         for i, block in enumerate(self.blocks):
-            x_BTC = block(x_BTC, causal, cache, i)
+            x_BTC = block(x_BTC, causal, cache, i, context)
             layers.append(x_BTC)
         if cache is not None:
             cache.length += x_BTC.shape[1]

@@ -50,6 +50,16 @@ def layer_tokens(model: Any, ids_NT: np.ndarray, layer: int, batch: int = 64) ->
     return np.concatenate(out)
 
 
+@torch.inference_mode()
+def tower_layers(tower: Any, pictures: np.ndarray, batch: int = 256) -> list[np.ndarray]:
+    """Return a list of float16 (N, M, D), one for each layer of an image tower, of pictures uint8 (N, S, S, 3)."""
+    device, parts = next(tower.parameters()).device, []
+    for i in range(0, len(pictures), batch):
+        block = torch.from_numpy(np.ascontiguousarray(pictures[i : i + batch].transpose(0, 3, 1, 2)))
+        parts.append([x.half().cpu().numpy() for x in tower.layers(block.to(device))])
+    return [np.concatenate(layer) for layer in zip(*parts)]
+
+
 def few_shot_rows(labels_N: np.ndarray, shots: int, classes: int, rng: np.random.Generator) -> np.ndarray:
     """Return row numbers (shots * classes,), class by class: `shots` of each class, drawn without replacement.
 

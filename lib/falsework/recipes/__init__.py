@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import nn
 
 from falsework.core import versions
-from falsework.core.artefacts import Artefact, Store, key_of
+from falsework.core.artefacts import Artefact, Store, key_of, write_atomic
 from falsework.core.config import describe
 from falsework.core.errors import Refused
 from falsework.training import Fit
@@ -102,3 +104,25 @@ def obtain(
     model = recipe.build(seed, weights)
     model.load_state_dict(weights)
     return Trained(model.to(device).eval(), artefact, key)
+
+
+def ship(trained: Trained, path: Path) -> None:
+    """Write a trained network in half precision, with its key: to look at without training, never to measure with."""
+    tensors = {k: v.half() if v.is_floating_point() else v for k, v in trained.model.state_dict().items()}
+    write_atomic(path, save({k: v.cpu().contiguous() for k, v in tensors.items()}, {"key": trained.key}))
+
+
+def shipped(recipe: Recipe, seed: int, path: Path) -> nn.Module:
+    """Return the network that `ship` wrote, in eval mode; raises Refused when it is missing, or of another recipe."""
+    restore = "restore it with `git checkout -- exhibits`, or train your own"
+    try:
+        with safe_open(path, "pt") as f:
+            key = (f.metadata() or {}).get("key")
+        weights = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    except (OSError, SafetensorError) as fault:
+        raise Refused(f"The shipped weights {path.name} cannot be read ({fault}); {restore}.") from fault
+    if key != key_of(description_of(recipe, seed)):
+        raise Refused(f"The shipped weights {path.name} are of an earlier recipe; {restore}.")
+    model = recipe.build(seed, weights)
+    model.load_state_dict(weights)
+    return model.eval()

@@ -5,6 +5,7 @@
     sign 1-3   an object over one to three characters      sticker      a real drawing on a coloured badge
     matrix     2 x 2 cells: one attribute changes across,  collage      an object over itself, one attribute changed
                another down                                episode      two such pairs with the same change
+    twins      two objects of one size, of two families of shapes: which is named first, no place and no size tells
 
 A kind is data and one function. Every factor is drawn evenly and apart from the others, so the entropy of what is
 said is a sum of logarithms. Things that could be named in two ways are not: of a pair the large one comes first, a
@@ -22,10 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from falsework.core.errors import one_of
 from falsework.world.font import CHARACTERS
 from falsework.world.phrase import Phrase
 from falsework.world.scene import BACKGROUNDS, COLOURS, SHAPES, STYLES, Scenes
 
+LAYOUTS = ("plain", "cluttered", "twins")
 SIZES = ("small", "large")
 PLACES = ("upper left", "upper right", "lower left", "lower right", "middle")
 CORNERS_IN_ORDER = PLACES[:4]
@@ -160,6 +163,22 @@ def _pair(scenes: Scenes) -> list[Thing]:
             y=np.where(flat, across, along) + up,
         )
         for end, radius, along in (("", 0.27, large), ("_2", 0.2, small))
+    ]
+
+
+def _twins(scenes: Scenes) -> list[Thing]:
+    relation, lane = scenes["relation"], scenes["lane"]
+    side, across = np.array([-1, 1, -1, 1])[relation], np.array([0.42, 0.58])[lane]
+    first, second = 0.5 + 0.23 * side, 0.5 - 0.23 * side
+    looks = _look(scenes), _look(scenes, "_2") | {"shape": scenes["shape_2"] + len(SHAPES) // 2}
+    return [
+        Thing(
+            **look,
+            radius=_full(scenes, 0.22),
+            x=np.where(relation < 2, along, across),
+            y=np.where(relation < 2, across, along) - 0.03,  # clear of the floor
+        )
+        for look, along in zip(looks, (first, second))
     ]
 
 
@@ -326,10 +345,18 @@ def _one_kind(cluttered: bool) -> Kind:
     )
 
 
-def kinds_of(cluttered: bool = False, slips: bool = False) -> dict[str, Kind]:
-    """Return the kinds by name: all of the plain layout, or the one of the cluttered; `slips` moves signs off the grid."""
-    if cluttered:
+def kinds_of(layout: str = "plain", slips: bool = False) -> dict[str, Kind]:
+    """Return the kinds of a layout by name: all of "plain", or the one of "cluttered" or "twins".
+
+    `slips` moves signs off the grid. Raises Refused for another layout.
+    """
+    if one_of("The layout", layout, LAYOUTS) == "cluttered":
         return {"one": _one_kind(True)}
+    if layout == "twins":
+        half = len(SHAPES) // 2
+        looks = _looks("", "_2") | {"shape": SHAPES[:half], "shape_2": SHAPES[half:]}
+        pattern = f"{_thing()} {{relation|with}} {_thing('_2')}[ in the {{lane}} lane]{_WHERE}"
+        return {"twins": Kind("twins", {**looks, "relation": RELATIONS, "lane": LANES, **_GROUND}, pattern, _twins)}
     triple, four = ("", "_2", "_3"), ("", "_2", "_3", "_4")
     step = {"across": STEPS}
     changed = "[ with its {change} changed][ by {across}]"

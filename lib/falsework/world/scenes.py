@@ -61,7 +61,8 @@ def pixel_hash(pictures: np.ndarray) -> np.ndarray:
 class SceneWorld:
     """Scenes of one layout at one size.
 
-    layout: "plain" (silhouettes on a stage, all kinds) or "cluttered" (one object anywhere before coloured marks).
+    layout: "plain" (silhouettes on a stage, all kinds), "cluttered" (one object anywhere before coloured marks) or "twins"
+    (two objects, for binding).
     side: 16 or 32 px. kinds: names of the kinds to draw, default all that fit. order: of the captions, "energy" or
     "human". sprites: uint8 (32, 6, P, P, 4) drawings for stickers, which are left out without them.
     slips: signs leave the grid of 4 x 4 px by 0 to 3 px. Raises Refused for an unknown word.
@@ -78,9 +79,8 @@ class SceneWorld:
         sprites: np.ndarray | None = None,
         slips: bool = False,
     ):
-        one_of("The layout", layout, ("plain", "cluttered"))
         self.order = one_of("The order of the caption levels", order, ORDERS)
-        known = kinds_of(layout == "cluttered", slips)
+        known = kinds_of(layout, slips)
         fit = {n: k for n, k in known.items() if k.letters * CELL <= side and (n != "sticker" or sprites is not None)}
         for name in kinds or ():
             one_of("The kind of scene", name, fit)

@@ -1,0 +1,229 @@
+"""Captioned pictures to train on, as recipes name them; and the towers that look at them.
+
+    cluttered   one object among crumbs, 16 px: an endless supply (probing)
+    twins       two objects of one size on a plain stage, 32 px (binding)
+    drawings    real drawings, 32 px, DISTINCT concepts in a batch, each in one random style (zero-shot)
+
+Dimension key: B batch, S side in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+import torch
+from torch import nn
+
+from falsework.core.dataset import Index
+from falsework.core.errors import Refused, one_of
+from falsework.core.rng import rng
+from falsework.core.vocabulary import Vocabulary, vocabulary_of
+from falsework.data.emoji import VENDORS, load_emoji
+from falsework.nets.towers import ConvTower, PatchTower
+from falsework.training import Batch
+from falsework.world.captions import LEVELS
+from falsework.world.kinds import ATTRIBUTES, RELATIONS
+from falsework.world.scenes import SceneWorld
+
+SCENES = {"cluttered": 16, "twins": 32}  # layout and side
+DRAWN_LEVELS = ("name", "keywords", "style")  # a drawing's caption is at one of these, drawn anew each time
+DROP = 0.3  # share of keywords that a caption leaves out
+
+
+@cache
+def scenes_of(data: str) -> SceneWorld:
+    """Return the scene world of "cluttered" or "twins", made once per process."""
+    return SceneWorld(one_of("The scenes", data, SCENES), SCENES[data])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """data: "cluttered", "twins" or "drawings"; levels: of the scenes' captions, one drawn for each; drawings mix their own.
+
+    without: a vendor whose drawings are never shown. turned: share of twins that are told the other way round.
+    Raises Refused for an unknown name, for no levels of scenes, and for such a share of anything but twins.
+    """
+
+    data: str = "cluttered"
+    levels: tuple[str, ...] = ("descriptive",)
+    without: str = ""
+    turned: float = 0.0
+
+    def __post_init__(self) -> None:
+        one_of("The data", self.data, (*SCENES, "drawings"))
+        one_of("The vendor to leave out", self.without, ("", *VENDORS))
+        for level in self.levels:
+            one_of("The caption level", level, LEVELS[1:-1])
+        if not self.levels and self.data != "drawings":
+            raise Refused("The scenes got no caption level, but need one or more.")
+        if not 0 <= self.turned <= (self.data == "twins"):
+            raise Refused(
+                f"The share of turned captions is {self.turned}, but must be 0 to 1 of twins, and 0 of others."
+            )
+
+    @property
+    def side(self) -> int:
+        """S."""
+        return SCENES.get(self.data, 32)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the pictures and their captions."""
+        return load_emoji().digest if self.data == "drawings" else scenes_of(self.data).digest
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Every word that a caption of this data may say, whatever the level or split."""
+        return _vocabulary(self.data)
+
+    @cached_property
+    def drawn(self) -> Index:
+        """The drawings that are shown in training, int64."""
+        if not self.without:
+            return load_emoji().split("train")
+        return np.setdiff1d(load_emoji().split(f"train_without_vendor:{self.without}"), spared(self.without)[0])
+
+    def draw(self, size: int, *keys: object) -> tuple[Index, np.ndarray, list[str]]:
+        """Return (numbers, pictures uint8 (B, S, S, 3), captions) of training pictures, a function of the keys.
+
+        Raises Refused when a batch asks for more concepts than there are.
+        """
+        if self.data == "drawings":
+            return self._draw_drawings(size, rng(*keys))
+        world = scenes_of(self.data)
+        index, pictures = world.draw(size, "train", *keys)
+        which = rng(*keys, "level").integers(len(self.levels), size=size)
+        every = [world.captions(index, level) for level in self.levels]
+        told = [every[k][i] for i, k in enumerate(which)]
+        if self.turned:
+            flip = rng(*keys, "turned").random(size) < self.turned
+            told = [turned(caption) if f else caption for caption, f in zip(told, flip)]
+        return index, pictures, told
+
+    def _draw_drawings(self, size: int, draw: np.random.Generator) -> tuple[Index, np.ndarray, list[str]]:
+        emoji = load_emoji()
+        concept = emoji.labels(self.drawn, "concept")
+        order = draw.permutation(len(self.drawn))  # the first drawing of a concept in a random order: a random style
+        _, first = np.unique(concept[order], return_index=True)
+        if len(first) < size:
+            raise Refused(f"The batch asks for {size} distinct concepts, but {len(first)} are drawn in training.")
+        index = self.drawn[order[draw.permutation(first)[:size]]]
+        pictures = emoji.images(index, background=_papers(len(index), draw))
+        return index, pictures, _drawn_captions(index, draw)
+
+    def batch(self, size: int, *keys: object, device: torch.device | str = "cpu") -> Batch:
+        """Return "pictures" uint8 (B, 3, S, S) and "ids" int64 (B, T): `draw` as tensors."""
+        _, pictures, captions = self.draw(size, *keys)
+        ids = torch.from_numpy(self.vocabulary.encode(captions))
+        return {"pictures": as_tensor(pictures).to(device), "ids": ids.to(device)}
+
+
+def turned(caption: str) -> str:
+    """Return the caption of twins told the other way round: "a red heart right of a blue circle" for its mirror image."""
+    world = scenes_of("twins")
+    facts = world.facts(caption)
+    other = {f: v for f, v in facts.items() if f not in ("kind", "relation") and f.removesuffix("_2") not in ATTRIBUTES}
+    for f in ATTRIBUTES:
+        pairs = ((f, f"{f}_2"), (f"{f}_2", f))
+        other |= {there: facts[here] for here, there in pairs if here in facts}
+    if "relation" in facts:
+        at = RELATIONS.index(facts["relation"])
+        other["relation"] = RELATIONS[at ^ 1]  # left of and right of, above and below
+    return world.kinds["twins"].phrase.say(other)
+
+
+@cache
+def spared(without: str, share: float = 0.4) -> tuple[Index, Index]:
+    """Return drawings of the same training concepts: by a vendor seen in training, and by the vendor left out; int64.
+
+    Neither is shown in training. Of each concept drawn by `without` and two vendors more, one in `share` at random
+    gives all drawings of one of those vendors, so that its others are still seen. Concepts are in the same order in
+    both, and neither has one that the other lacks.
+    """
+    emoji, draw = load_emoji(), rng("spared", without)
+    seen, left = emoji.split(f"train_without_vendor:{without}"), VENDORS.index(without)
+    every = np.arange(len(emoji))
+    concept, vendor = emoji.labels(every, "concept"), emoji.labels(every, "vendor")
+    inside, outside = [], []
+    for c in np.unique(concept[seen]):
+        makers = np.unique(vendor[seen[concept[seen] == c]])
+        theirs = every[(concept == c) & (vendor == left)]
+        if len(makers) > 1 and len(theirs) and draw.random() < share:
+            inside.append(seen[(concept[seen] == c) & (vendor[seen] == draw.choice(makers))])
+            outside.append(theirs)
+    return np.concatenate(inside), np.concatenate(outside)
+
+
+def _papers(n: int, draw: np.random.Generator) -> np.ndarray:
+    """Return uint8 (n, 3): half white, half a light grey to white tint, for drawings to lie on."""
+    tint = draw.integers(128, 256, size=(n, 3))
+    return np.where(draw.random((n, 1)) < 0.5, 255, tint).astype(np.uint8)
+
+
+def _drawn_captions(index: Index, draw: np.random.Generator) -> list[str]:
+    emoji = load_emoji()
+    names, keywords, styled = (emoji.captions(index, level) for level in DRAWN_LEVELS)
+    level = draw.integers(len(DRAWN_LEVELS), size=len(index))
+    out = []
+    for k, name, said, full in zip(level, names, keywords, styled):
+        words = said[len(name) :].split()
+        kept = " ".join(w for w in words if draw.random() >= DROP) if k else ""
+        look = full[len(said) :] if k == 2 else ""
+        out.append(" ".join(f"{name} {kept}{look}".split()))
+    return out
+
+
+@cache
+def _vocabulary(data: str) -> Vocabulary:
+    if data == "drawings":
+        emoji = load_emoji()
+        every = np.arange(len(emoji))
+        return vocabulary_of([*emoji.captions(every, "style"), *emoji.captions(every, "group")])
+    kinds = scenes_of(data).kinds.values()
+    # every value of every factor, two at a time at most: far fewer sentences than scenes
+    most = [max(map(len, kind.factors.values())) for kind in kinds]
+    said = [
+        kind.phrase.say({f: v[at % len(v)] for f, v in kind.factors.items() if f in kind.phrase.factors})
+        for kind, n in zip(kinds, most)
+        for at in range(n)
+    ]
+    # and each value alone: "an" is said where nothing stands before an orange thing
+    alone = [kind.phrase.say({f: v}) for kind in kinds for f in kind.phrase.factors for v in kind.factors[f]]
+    return vocabulary_of([*said, *alone, *(kind.phrase.say({}) for kind in kinds)])
+
+
+def as_tensor(pictures: np.ndarray) -> torch.Tensor:
+    """Return uint8 (B, 3, S, S) of pictures (B, S, S, 3)."""
+    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+
+
+@dataclass(frozen=True)
+class Eye:
+    """An image tower: "patch" (patches of `patch` px, `depth` blocks) or "conv" (then width is that of its first stage)."""
+
+    kind: str = "patch"
+    width: int = 80
+    depth: int = 4
+    heads: int = 5
+    patch: int = 4
+
+    def __post_init__(self) -> None:
+        one_of("The kind of tower", self.kind, ("patch", "conv"))
+
+    def build(self, side: int) -> nn.Module:
+        """Return a tower for pictures of this side."""
+        if self.kind == "conv":
+            return ConvTower(side, self.width)
+        return PatchTower(side, self.patch, self.width, self.depth, self.heads)
+
+
+def shown(pictures: Sequence[np.ndarray] | np.ndarray, side: int) -> np.ndarray:
+    """Return pictures as uint8 (N, S, S, 3); raises Refused for another size or type."""
+    given = np.asarray(pictures)
+    if given.dtype != np.uint8 or given.ndim != 4 or given.shape[1:] != (side, side, 3):
+        need = f"uint8 (N, {side}, {side}, 3)"
+        raise Refused(f"The pictures are {given.dtype} {given.shape}, but must be {need}, values 0 to 255.")
+    return given
