@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from falsework.claims.effects import LogRatio, Missing, Pick, Share, Threshold, difference, level
+from falsework.claims.effects import LogRatio, Missing, Pick, Range, Share, Threshold, difference, level
 from falsework.claims.lines import Curve, Grid, NonIncreasing, Staircase
 from falsework.claims.predicates import Above, All, Below, Part, RatioAtLeast, RatioAtMost, Within, as_data
 from falsework.claims.registry import BY_ID, CLAIMS, PRIMARY, Claim, claim_of, claims_of, needs, quote
@@ -101,7 +101,8 @@ def rows_for(need: dict, seeds=(0, 1, 2)) -> list[dict]:
     out = []
     for where in places:
         fixed = {c: v[0] if isinstance(v, tuple) else v for c, v in need["where"].items()}
-        base = 0.1 if need["arm"] in LOW else 0.9 if need["arm"] in HIGH else 0.3
+        low, high = need["arm"] in LOW or need["metric"].endswith("floor"), need["arm"] in HIGH or "raced" in fixed
+        base = 0.1 if low else 0.9 if high else 0.3
         rise = sum(LADDERS[c].index(x) for c, x in where.items() if c != "factor") / 10
         for s in seeds:
             value = base + rise + 0.01 * s * (1 + rise) if need["metric"] != "kl_over_eps" else 2.0 - 3 * rise
@@ -378,6 +379,53 @@ def test_a_falling_threshold_is_found_and_censored():
     ]
     found = Threshold(Pick("kl", "net"), "flops", bar=1.0, falling=True, over="level").rows(rows)
     assert {(r["level"], r["value"], r["censored"]) for r in found} == {(1, 1e11, 0), (2, 1e11, 1)}
+
+
+def raced(floors: dict[str, float], ladders: dict[str, dict[str, tuple[float, ...]]]) -> list[dict]:
+    """Rows of a race: floors by factor, and per arm and factor the accuracies at 1e9, 1e10 and 1e11 FLOPs."""
+    rows = [row("random", s, v, "floor", factor=f) for s in range(3) for f, v in floors.items()]
+    for arm, factors in ladders.items():
+        for f, values in factors.items():
+            for flops, v in zip((1e9, 1e10, 1e11), values):
+                rows += [row(arm, s, v, "accuracy", factor=f, flops=flops) for s in range(3)]
+    return rows
+
+
+SPAN = Range(Pick("floor"), Pick("accuracy"))
+
+
+def test_a_threshold_within_a_range_lies_half_way_from_what_needs_no_training_to_the_best():
+    rows = raced({"style": 0.4}, {"slow": {"style": (0.4, 0.5, 0.7)}, "fast": {"style": (0.5, 0.7, 0.8)}})
+    slow, fast = (Threshold(Pick("accuracy", arm), "flops", within=SPAN).rows(rows) for arm in ("slow", "fast"))
+    # .6 is half-way from .4 to .8; both arms pass it half-way between two places
+    for found, flops in ((slow, 1e10 * 10**0.5), (fast, 1e9 * 10**0.5)):
+        assert [r["value"] for r in found] == pytest.approx([flops] * 3) and not any(r["censored"] for r in found)
+
+
+def test_what_is_read_without_training_or_by_nobody_is_not_raced_for():
+    same = (0.95, 0.96, 0.97)
+    rows = raced(
+        {"style": 0.4, "colour": 0.94, "shape": 0.13},
+        {
+            arm: {"style": ladder, "colour": same, "shape": (0.14, 0.15, 0.16)}
+            for arm, ladder in {"slow": (0.4, 0.4, 0.5), "fast": (0.4, 0.8, 0.9)}.items()
+        },
+    )
+    ends = [Threshold(Pick("accuracy", arm), "flops", within=SPAN) for arm in ("slow", "fast")]
+    assert {r["factor"] for end in ends for r in end.rows(rows)} == {"style"}
+    found = verdict(mine(LogRatio(ends[0], ends[1], "factor", "times"), RatioAtLeast(3)), rows)
+    assert found.state == "supported" and found.sentence.startswith("At least")  # the slow arm never got there
+    with pytest.raises(Missing, match="has a range to learn"):
+        ends[0].rows([r for r in rows if r["factor"] != "style"])
+
+
+def test_a_factor_without_a_range_in_one_seed_is_left_out_in_all():
+    rows = raced({"style": 0.4, "size": 0.7}, {"net": {"style": (0.5, 0.7, 0.9), "size": (0.7, 0.8, 0.85)}})
+    for r in rows:
+        if r["seed"] == 1 and r.get("factor") == "size" and r["metric"] == "floor":
+            r["value"] = 0.8
+    found = Threshold(Pick("accuracy", "net"), "flops", within=SPAN).rows(rows)
+    assert {r["factor"] for r in found} == {"style"} and len(found) == 3
 
 
 def test_strict_is_holm_over_all_primary_claims():

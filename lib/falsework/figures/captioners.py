@@ -33,6 +33,8 @@ WORDS = {
 ARMS = ("captioner", "captioner_ultra", "cappa", "clip", "clip_ultra", "clip_bag", "bag_of_words", "blind")
 NAMED = ("shape", "shape_2", "colour", "colour_2", "style", "style_2", "relation")
 UNNAMED = ("lane", "background", "floor", "light")
+SHORT = {"captioner": "captioner", "clip": "CLIP", "clip_bag": "bag"}
+HEADS = {"captioner": "captioner", "cappa": "all at once", "captioner_ultra": "longer captions"}
 
 
 def swap_test(
@@ -62,36 +64,40 @@ def swap_test(
                 y = 0.45 + 0.55 * row
                 mark, hue = ("=", QUIET) if same else ("✓", SERIES[2]) if liked[i] > 0 else ("✗", SERIES[1])
                 ax.text(left + 2.4, y, mark, color=hue, fontsize=13, weight="bold", va="center")
-                ax.text(left + 2.85, y, WORDS[arm], fontsize=8, va="center", color=QUIET)
+                ax.text(left + 2.85, y, SHORT[arm], fontsize=9, va="center", color=QUIET)
         ax.set_ylim(3.75, 0)
     told = "; ".join(f"{WORDS[arm]} right on {n} of {2 * len(pairs)} pictures" for arm, n in right.items())
     return finish(drawing, f"The swap test: pairs of pictures whose two sentences have the same words. {told}.")
 
 
 def binding(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
-    """Return the share of swaps told apart, by arm: one dot for each swapped attribute, a line at the coin's .5."""
-    published = table[(table["source"] == "published") & (table["metric"] == "binding_accuracy")]
-    drawing, axes = canvas(10.5, 0.5 * len(arms) + 1.2)
+    """Return the share of swaps told apart, by arm: a mark for each thing that is swapped, a line at the coin's .5.
+
+    table: rows of the measures binding and swaps.
+    """
+    rows = table[table["metric"].isin(["binding_accuracy", "shape_binding"])]
+    drawing, axes = canvas(10.5, 0.62 * len(arms) + 1.0)
     ax = axes[0, 0]
-    marks, words = {"colour": "o", "style": "s"}, []
+    marks = {"colour": ("o", "full"), "style": ("s", "none"), "shape in place": ("D", "full")}
+    words = []
     for y, arm in enumerate(arms):
-        for k, (attribute, mark) in enumerate(marks.items()):
-            rows = published[(published["arm"] == arm) & (published["attribute"] == attribute)]
-            if not len(rows):
-                continue
-            (_, mean, low, high) = points(rows.assign(place=0.0), "place")[0]
-            at, hue = y - 0.15 + 0.3 * k, HUES.get(arm, QUIET)
-            ax.plot([low, high], [at, at], color=hue, lw=3, alpha=0.45)
-            ax.plot(mean, at, mark, color=hue, ms=8, mfc=hue if k == 0 else PAPER, mew=2)
-            words.append(f"{WORDS[arm]}, {attribute} swapped: {mean:.2f}")
-            mine = table[(table["source"] == "yours") & (table["arm"] == arm) & (table["attribute"] == attribute)]
+        for k, (attribute, (mark, fill)) in enumerate(marks.items()):
+            own = rows[(rows["arm"] == arm) & (rows["attribute"] == attribute)]
+            published, mine = (own[own["source"] == source] for source in ("published", "yours"))
+            at, hue = y - 0.22 + 0.22 * k, HUES.get(arm, QUIET)
+            if len(published):
+                (_, mean, low, high) = points(published.assign(place=0.0), "place")[0]
+                ax.plot([low, high], [at, at], color=hue, lw=2.5, alpha=0.4)
+                ax.plot(mean, at, mark, color=INK if k == 2 else hue, ms=7, fillstyle=fill, mew=1.8)
+                words.append(f"{WORDS[arm]}, {attribute} swapped: {mean:.2f}")
             if len(mine):
-                ax.plot(mine["value"].mean(), at, "*", color=INK, ms=12, mec=PAPER, zorder=5)
+                ax.plot(mine["value"].mean(), at, "*", color=SERIES[1], ms=12, mec=PAPER, zorder=5)
     ax.axvline(0.5, color=QUIET, ls=":", lw=1.5)
     ax.text(0.503, -0.62, "a coin", color=QUIET, fontsize=9)
-    for k, (attribute, mark) in enumerate(marks.items()):
-        ax.plot([], [], mark, color=INK, mfc=INK if k == 0 else PAPER, mew=2, label=f"{attribute} swapped")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.45, -0.42), ncols=2)
+    for attribute, (mark, fill) in marks.items():
+        words_of = attribute.replace("shape in place", "shape, each look stays in its place")
+        ax.plot([], [], mark, color=INK, fillstyle=fill, mew=1.8, ls="", label=f"swapped: {words_of}")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3)
     ax.set(xlim=(0.42, 1.02), ylim=(len(arms) - 0.5, -0.75), xlabel="pictures whose own sentence is preferred")
     ax.set_yticks(range(len(arms)), [WORDS[a] for a in arms])
     return finish(drawing, f"The swap test. {'; '.join(words)}.")
@@ -113,8 +119,8 @@ def probes(table: pd.DataFrame, named: Sequence[str], unnamed: Sequence[str], ar
             rows = own[own["arm"] == arm]
             if len(rows):
                 (_, mean, low, high) = points(rows.assign(place=0.0), "place")[0]
-                ax.plot([low, high], [at, at], color=HUES[arm], lw=3, alpha=0.4)
-                ax.plot(mean, at, "o", color=HUES[arm], ms=8, label=WORDS[arm] if y == 0 else None)
+                ax.plot([low, high], [at, at], color=HUES[arm], lw=1.5, alpha=0.35)
+                ax.plot(mean, at, "o", color=HUES[arm], ms=9, label=WORDS[arm] if y == 0 else None)
                 words.append(f"{factor}, {WORDS[arm]}: {mean:.2f}")
     places = [y + (0.6 if f in unnamed else 0) for y, f in enumerate(factors)]
     ax.set_yticks(places, [f.replace("_2", " of the second") for f in factors])
@@ -122,7 +128,7 @@ def probes(table: pd.DataFrame, named: Sequence[str], unnamed: Sequence[str], ar
     ax.text(1.0, len(named) - 0.35, "captions name", ha="right", fontsize=9, color=QUIET)
     ax.text(1.0, len(named) + 0.1, "captions never name", ha="right", fontsize=9, color=QUIET)
     ax.set(xlim=(0, 1.02), ylim=(len(factors) + 0.4, -0.6), xlabel=f"share read rightly by a probe, {pool} pooling")
-    ax.legend(loc="upper right")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=len(arms))
     return finish(drawing, f"What probes read from each tower. {'; '.join(words)}.")
 
 
@@ -152,9 +158,9 @@ def told(pictures: np.ndarray, sentences: Sequence[str], truths: Sequence[str], 
 def told_in_words(table: pd.DataFrame) -> str:
     """Return a line for each fact: how often captioners that write by themselves say it rightly."""
     own = table[(table["source"] == "published") & (table["metric"] == "told_right")]
-    arms = [a for a in ("captioner", "cappa", "captioner_ultra") if a in set(own["arm"])]
-    lines = [f"{'said rightly':18}" + "".join(f"{WORDS[a][-20:]:>24}" for a in arms)]
+    arms = [a for a in HEADS if a in set(own["arm"])]
+    lines = [f"{'said rightly':22}" + "".join(f"{HEADS[a]:>17}" for a in arms)]
     for factor in NAMED:
         means = [own[(own["arm"] == a) & (own["factor"] == factor)]["value"].mean() for a in arms]
-        lines.append(f"{factor.replace('_2', ' of the second'):18}" + "".join(f"{m:24.2f}" for m in means))
+        lines.append(f"{factor.replace('_2', ' of the second'):22}" + "".join(f"{m:17.2f}" for m in means))
     return "\n".join(lines)

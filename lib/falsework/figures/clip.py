@@ -104,7 +104,7 @@ def races(table: pd.DataFrame, factors: Mapping[str, Sequence[str]]) -> Figure:
 
 def learners(table: pd.DataFrame, named: Sequence[str], unnamed: Sequence[str], share: int = 3) -> Figure:
     """Return a heat table: five ways to learn from the same pictures at the same FLOPs, and what each can read."""
-    published = table[(table["source"] == "published") & (table["seed"] == 0)]
+    published = table[(table["source"] == "published") & (table["seed"] == 1)]  # the seed that every arm has
     rows = published[(published["metric"] == "probe_accuracy") & (published["share"] == share)]
     kinds = [k for k in ("igpt", "clip", "captioner", "bag_of_words", "labels", "clip_cnn") if k in set(rows["arm"])]
     factors = [*named, *unnamed]
@@ -129,7 +129,7 @@ def learners(table: pd.DataFrame, named: Sequence[str], unnamed: Sequence[str], 
     told = "; ".join(
         f"{WORDS[k]}: " + ", ".join(f"{f} {v:.2f}" for f, v in zip(factors, row)) for k, row in zip(kinds, grid)
     )
-    return finish(drawing, f"What each learner reads at equal FLOPs, seed 0. {told}.")
+    return finish(drawing, f"What each learner reads at equal FLOPs, seed 1. {told}.")
 
 
 def guesses(pictures: np.ndarray, names: Sequence[str], share_NK: np.ndarray, columns: int = 6, top: int = 3) -> Figure:

@@ -16,9 +16,12 @@ import numpy as np
 from falsework.core.errors import Refused, one_of
 from falsework.probes.candidates import Scorer
 from falsework.world.captions import LEVELS
-from falsework.world.kinds import held_out
+from falsework.world.kinds import ATTRIBUTES, held_out
+from falsework.world.scene import Scenes
 from falsework.world.scenes import SceneWorld
 from falsework.world.stage import draw
+
+IN_PLACE = "shape in place"
 
 
 class Swaps(NamedTuple):
@@ -31,14 +34,18 @@ class Swaps(NamedTuple):
 def swaps_of(world: SceneWorld, attribute: str, n: int, level: str, *keys: object) -> Swaps:
     """Return n pairs, a function of the keys; neither picture is on training's side or shows what is held out.
 
-    attribute: "colour", "style" ..., one that both things have with the same values. Raises Refused for a world of many
-    kinds, an attribute that cannot be swapped, and a caption level that does not say it of both things.
+    attribute: "colour", "style" ..., one that both things have with the same values; or "shape in place", for things
+    whose shapes are of two families: both looks stay where they are, and the shapes change places under them (so the
+    sentence names the other look first and turns its relation round). A swap of colours can be seen by asking which
+    colour is on the left; this one cannot. Raises Refused for a world of many kinds, an attribute that cannot be swapped,
+    and a caption level that does not say it of both things.
     """
     if len(world.kinds) > 1:
         raise Refused(f"The world shows {len(world.kinds)} kinds of scene, but a swap needs one of two things.")
     kind = next(iter(world.kinds.values()))
-    both = (attribute, f"{attribute}_2")
+    both = (attribute, f"{attribute}_2") if attribute != IN_PLACE else ("relation", "colour", "colour_2")
     able = [f for f in kind.factors if kind.factors.get(f"{f}_2") == kind.factors[f]]
+    able += [IN_PLACE] * ({"shape_2", "relation"} <= set(kind.factors) and "shape" not in able)
     one_of("The attribute to swap", attribute, able)
     one_of("The caption level", level, LEVELS[1:-1])
     if not set(both) <= set(world.said[kind.name][level]):
@@ -48,8 +55,9 @@ def swaps_of(world: SceneWorld, attribute: str, n: int, level: str, *keys: objec
     while have < n:
         index, _ = world.draw(4 * n, "test", *keys, round_)
         scenes = world.scenes(index, kind)
-        other = scenes | {both[0]: scenes[both[1]], both[1]: scenes[both[0]]}
-        fine = (scenes[both[0]] != scenes[both[1]]) & ~np.any(list(held_out(kind, other).values()), axis=0)
+        other = exchanged(scenes, attribute)
+        apart = [scenes[f] != other[f] for f in ATTRIBUTES]
+        fine = np.any(apart, axis=0) & ~np.any(list(held_out(kind, other).values()), axis=0)
         index, other = index[fine], {f: v[fine] for f, v in other.items()}
         pictures = draw(kind, other, world.side, world.sprites)
         fine = ~world.on_side("train", pictures)  # two in 16: the others may have been seen in training
@@ -64,6 +72,15 @@ def swaps_of(world: SceneWorld, attribute: str, n: int, level: str, *keys: objec
         np.concatenate([world.images(index), swapped]),
         [[a, b] for a, b in zip(said_a, said_b)] + [[b, a] for a, b in zip(said_a, said_b)],
     )
+
+
+def exchanged(scenes: Scenes, attribute: str) -> Scenes:
+    """Return the scenes in which two things have exchanged one attribute, or their shapes in place (see `swaps_of`)."""
+    moved = (attribute,) if attribute != IN_PLACE else ("colour", "style")
+    other = {a: scenes[b] for f in moved for a, b in ((f, f"{f}_2"), (f"{f}_2", f))}
+    if attribute == IN_PLACE:
+        other["relation"] = scenes["relation"] ^ 1  # left of and right of, above and below
+    return {**scenes, **other}
 
 
 def preferences(score: Scorer, swaps: Swaps) -> np.ndarray:
