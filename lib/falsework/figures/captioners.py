@@ -146,10 +146,10 @@ def told(pictures: np.ndarray, sentences: Sequence[str], truths: Sequence[str], 
         for k, word in enumerate(str(said).split()):
             good = k < len(own) and own[k] == word
             count += not good
-            width = (len(word) + 1) * side * 0.047
+            width = (len(word) + 1) * side * 0.034
             if x + width > side * 1.08:
                 x, y = 0.0, y + side * 0.1
-            ax.text(x, y, word, fontsize=9, color=INK if good else SERIES[1], weight="normal" if good else "bold")
+            ax.text(x, y, word, fontsize=8.5, family="monospace", color=INK if good else SERIES[1])
             x += width
     said = "; ".join(map(str, sentences))
     return finish(drawing, f"Sentences written by a captioner under the pictures it saw, {count} words wrong. {said}.")
