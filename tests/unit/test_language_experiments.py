@@ -95,3 +95,12 @@ def test_every_measure_of_every_arm_gives_finite_rows_even_before_training(exper
                 assert np.isfinite(row["value"]), row
                 seen.add(row["metric"])
     assert {m for c in claims_of(experiment.EXPERIMENT.notebook) for m in c.metrics} <= seen
+
+
+def test_the_meter_counts_the_caption_tower_and_the_decoder():
+    race = clip.race("laptop")
+    one, saying = race["clip_3"], race["captioner_3"]
+    for recipe, field in ((one, "text_depth"), (saying, "depth")):
+        deeper = replace(recipe, **{field: 2 * getattr(recipe, field)})
+        assert flops(deeper) > 1.02 * flops(recipe)
+    assert flops(one) > flops(replace(race["labels_3"], train=one.train))  # the same eye, and ears beside it

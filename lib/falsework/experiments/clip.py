@@ -42,6 +42,13 @@ DRAWS = 4  # sets of candidates for each drawing
 
 # ---- arms
 
+
+def _longer(recipe: Any, steps: float) -> Any:
+    return replace(recipe, train=replace(recipe.train, steps=max(1, round(steps))))
+
+
+# preset -> the shares of its budget that CLIP gets, the first one also for the other learners; iGPT gets 1, 1/3 and 1/9
+SHARES = {"smoke": (3, 9, 27), "laptop": (3, 9, 27), "overnight": (9, 27, 81), "gpu": (3, 9, 27)}
 # preset -> iGPT, patch tower, width of the convolutions, caption tower, batch, and the steps that one budget buys each
 RACE: dict[str, tuple[IGPT, Eye, int, tuple[int, int, int], int, dict[str, int]]] = {
     "smoke": (
@@ -60,13 +67,13 @@ RACE: dict[str, tuple[IGPT, Eye, int, tuple[int, int, int], int, dict[str, int]]
         128,
         {"igpt": 450, "clip": 1266, "captioner": 1204, "bag_of_words": 1352, "labels": 1353, "clip_cnn": 368},
     ),
-    "overnight": (  # 2.4e13; not measured
-        SIZES["overnight"]["big"],
+    "overnight": (  # 1.6e13, thrice the laptop's: iGPT 370 core-s; not measured
+        _longer(SIZES["laptop"]["large"], 1350),
         Eye("patch", 80, 4, 5),
         32,
         (48, 2, 3),
         128,
-        {"igpt": 2000, "clip": 5634, "captioner": 5350, "bag_of_words": 6011, "labels": 6014, "clip_cnn": 1634},
+        {"igpt": 1350, "clip": 3798, "captioner": 3612, "bag_of_words": 4056, "labels": 4059, "clip_cnn": 1104},
     ),
     "gpu": (  # 5.8e15; not measured
         SIZES["gpu"]["medium"],
@@ -88,9 +95,6 @@ def race(preset: str) -> dict[str, Any]:
     pairs = Pairs("cluttered", ("descriptive",))
     train = Train(batch=batch)
 
-    def cut(recipe: Any, of: int, n: int) -> Any:
-        return replace(recipe, train=replace(recipe.train, steps=max(1, round(of / n))))
-
     tower = CLIP(pairs, patch, "words in order", *text, train=train)
     others = {
         "clip_cnn": replace(tower, eye=Eye("conv", cnn)),
@@ -98,9 +102,10 @@ def race(preset: str) -> dict[str, Any]:
         "captioner": Captioner(pairs, patch, *text, train=train),
         "labels": Labels(pairs, patch, NAMED, train),
     }
-    arms: dict[str, Any] = {f"igpt_{n}": cut(igpt, steps["igpt"], n) for n in (1, 3, 9)}
-    arms |= {f"clip_{n}": cut(tower, steps["clip"], n) for n in (3, 9, 27)}
-    return arms | {f"{kind}_3": cut(recipe, steps[kind], 3) for kind, recipe in others.items()}
+    arms: dict[str, Any] = {f"igpt_{n}": _longer(igpt, steps["igpt"] / n) for n in (1, 3, 9)}
+    arms |= {f"clip_{n}": _longer(tower, steps["clip"] / n) for n in SHARES[preset]}
+    first = SHARES[preset][0]
+    return arms | {f"{kind}_{first}": _longer(recipe, steps[kind] / first) for kind, recipe in others.items()}
 
 
 def arms(preset: str) -> Mapping[str, Any]:
@@ -127,10 +132,11 @@ def efficiency(subject: Subject) -> Measured:
         for s, n in sizes.items()
     }
     feats = {"trained": features(recipe, subject.model, parts)}
-    if subject.arm in ("igpt_1", "clip_3"):
+    longest = f"clip_{SHARES[subject.preset][0]}"
+    if subject.arm in ("igpt_1", longest):
         device = next(subject.model.parameters()).device
         feats["untrained"] = features(recipe, recipe.build(subject.seed).to(device).eval(), parts)
-    if subject.arm == "clip_3":
+    if subject.arm == longest:
         flat = {s: (p.reshape(1, len(p), -1) / 255.0).astype(np.float32) for s, (_, p) in parts.items()}
         feats["pixels"] = flat
     rows: Rows = []

@@ -102,10 +102,11 @@ def races(table: pd.DataFrame, factors: Mapping[str, Sequence[str]]) -> Figure:
     return finish(drawing, f"Two races on one axis of compute. {'; '.join(words)}.")
 
 
-def learners(table: pd.DataFrame, named: Sequence[str], unnamed: Sequence[str], share: int = 3) -> Figure:
+def learners(table: pd.DataFrame, named: Sequence[str], unnamed: Sequence[str]) -> Figure:
     """Return a heat table: five ways to learn from the same pictures at the same FLOPs, and what each can read."""
     published = table[(table["source"] == "published") & (table["seed"] == 1)]  # the seed that every arm has
-    rows = published[(published["metric"] == "probe_accuracy") & (published["share"] == share)]
+    rows = published[published["metric"] == "probe_accuracy"]
+    rows = rows[rows["share"] == rows.loc[rows["arm"] == "bag_of_words", "share"].iloc[0]]
     kinds = [k for k in ("igpt", "clip", "captioner", "bag_of_words", "labels", "clip_cnn") if k in set(rows["arm"])]
     factors = [*named, *unnamed]
     grid = np.array(

@@ -89,7 +89,7 @@ PRESETS = {
         _DRAWINGS, Eye("conv", 32), "bag", shared=192, scale=10.0, train=Train(400, 128, lr=8e-3, ema=0.98)
     ),
     "overnight": CLIP(  # not measured
-        _DRAWINGS, Eye("conv", 48), "bag", shared=192, scale=10.0, train=Train(2000, 128, lr=8e-3, ema=0.99)
+        _DRAWINGS, Eye("conv", 32), "bag", shared=192, scale=10.0, train=Train(600, 128, lr=8e-3, ema=0.98)
     ),
     "gpu": CLIP(  # not measured
         _DRAWINGS, Eye("conv", 96), "bag", shared=256, scale=10.0, train=Train(4000, 512, lr=4e-3, ema=0.99)
