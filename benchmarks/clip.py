@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import nn
 
+from falsework.core.vocabulary import END
 from falsework.data.emoji import load_emoji
 from falsework.nets.clip import CLIP
 from falsework.nets.towers import PatchTower, TextTower
@@ -20,8 +20,8 @@ from falsework.objectives.contrast import contrast
 from falsework.probes.candidates import embed_pictures
 from falsework.probes.zero_shot import class_weights
 from falsework.recipes import clip
-from falsework.training import Train, generator_of, optimizers
-from timing import heading, interleave, ratio, report
+from falsework.training import Train
+from timing import heading, interleave, ratio, report, step_of
 
 SIDE, PATCH, WORDS, LENGTH, BATCH = 32, 4, 3700, 32, 64
 
@@ -60,25 +60,12 @@ class OpenCLIP(nn.Module):
         return self.net.logit_scale.exp().clamp(max=100)
 
 
-def step_of(model: nn.Module, fused: bool) -> Callable[[], None]:
-    """Return a function that trains one step on a random batch, clipping as the course does."""
-    opts = optimizers(model, Train(steps=1, batch=BATCH, lr=1e-3, muon=0.0))
-    for group in opts[0].param_groups:
-        group["fused"] = fused
+def batch() -> dict[str, torch.Tensor]:
+    """Return random pictures and captions."""
     ids = torch.randint(3, WORDS - 1, (BATCH, LENGTH))
-    ids[:, -1] = 2  # our end; the peer reads where the id is largest
-    ids[:, -2] = WORDS - 1
-    batch = {"pictures": torch.randint(256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8), "ids": ids}
-    generator = generator_of("step")
-
-    def step() -> None:
-        contrast(model, batch, generator)[0].backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for opt in opts:
-            opt.step()
-            opt.zero_grad(set_to_none=True)
-
-    return step
+    ids[:, -1] = END
+    ids[:, -2] = WORDS - 1  # the peer reads where the id is largest, ours at the end
+    return {"pictures": torch.randint(256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8), "ids": ids}
 
 
 def main() -> None:
@@ -95,7 +82,12 @@ def main() -> None:
         sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
         print(f"width {width}: {sizes}")
         assert abs(sizes["ours"] / sizes["open_clip"] - 1) < 0.03, f"unequal parameters: {sizes}"
-        rivals = {f"{n}{', fused' * fused}": step_of(net, fused) for n, net in nets.items() for fused in (False, True)}
+        adamw = Train(steps=1, batch=BATCH, lr=1e-3, muon=0.0)
+        rivals = {
+            f"{n}{', fused' * fused}": step_of(net, contrast, batch(), adamw, fused)
+            for n, net in nets.items()
+            for fused in (False, True)
+        }
         times = interleave(rivals, args.rounds, warmup=2)
         report(times, "ms")
         for kind in ("", ", fused"):

@@ -14,7 +14,31 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
+from falsework.training import Objective, Train, generator_of, optimizers
+
 Times = dict[str, list[float]]
+
+
+def step_of(
+    model: nn.Module, objective: Objective, batch: dict[str, Tensor], config: Train, fused: bool = False
+) -> Callable[[], None]:
+    """Return a function that trains one step on a batch, clipping as the course does; fused: AdamW's fused form."""
+    opts = optimizers(model, config)
+    for group in opts[0].param_groups:  # AdamW's; Muon has no fused form
+        group["fused"] = fused
+    generator = generator_of("step")
+
+    def step() -> None:
+        objective(model, batch, generator)[0].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for opt in opts:
+            opt.step()
+            opt.zero_grad(set_to_none=True)
+
+    return step
 
 
 def interleave(

@@ -6,35 +6,20 @@ Target: ours takes at most 1.08 of the peer's seconds. `python benchmarks/train_
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from falsework.objectives.next_token import next_token
-from falsework.training import Train, generator_of, optimizers
+from falsework.training import Train
 from peers import COLOURS, LENGTH, XTransformer, count, ours
-from timing import heading, interleave, ratio, report
+from timing import heading, interleave, ratio, report, step_of
 
 BATCH = 16
 
 
-def step_of(model: nn.Module, config: Train, fused: bool) -> Callable[[], None]:
-    """Return a function that trains one step on its own random batch, clipping as the course does."""
-    opts = optimizers(model, config)
-    for group in opts[0].param_groups:  # AdamW's; Muon has no fused form
-        group["fused"] = fused
-    batch = {"ids": torch.randint(COLOURS, (BATCH, LENGTH))}
-    generator = generator_of("step")
-
-    def step() -> None:
-        next_token(model, batch, generator)[0].backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for opt in opts:
-            opt.step()
-            opt.zero_grad(set_to_none=True)
-
-    return step
+def batch() -> dict[str, torch.Tensor]:
+    """Return random pictures."""
+    return {"ids": torch.randint(COLOURS, (BATCH, LENGTH))}
 
 
 def main() -> None:
@@ -56,8 +41,12 @@ def main() -> None:
         sizes = {name: count(net) for name, net in nets.items()}
         assert all(abs(n / sizes["ours"] - 1) < 0.02 for n in sizes.values()), f"unequal parameters: {sizes}"
         kinds = {"AdamW": False, "fused AdamW": True}
-        rivals = {f"{n}, {k}": step_of(net, adamw, fused) for n, net in nets.items() for k, fused in kinds.items()}
-        rivals["ours, Muon + AdamW"] = step_of(ours(width), Train(steps=1, batch=BATCH), fused=False)
+        rivals = {
+            f"{n}, {k}": step_of(net, next_token, batch(), adamw, fused)
+            for n, net in nets.items()
+            for k, fused in kinds.items()
+        }
+        rivals["ours, Muon + AdamW"] = step_of(ours(width), next_token, batch(), Train(steps=1, batch=BATCH))
         times = interleave(rivals, args.rounds, warmup=3)
         print(f"width {width}: {sizes['ours']:,} parameters, the peer {sizes['peer with flash']:,}")
         report(times, "ms")

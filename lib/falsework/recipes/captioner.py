@@ -14,7 +14,7 @@ from falsework.core.rng import seed_of
 from falsework.nets.captioner import Captioner as Net
 from falsework.objectives.caption import caption_loss
 from falsework.recipes.pairs import Eye, Pairs
-from falsework.training import Fit, Train, fit
+from falsework.training import Fit, Train
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,7 @@ class Captioner:
 
     def fit(self, model: nn.Module, seed: int, folder: Path, watch: Any = None) -> Fit:
         """Train on fresh batches, a function of the step."""
-        device = next(model.parameters()).device
-        return fit(
-            model,
-            caption_loss(self.parallel),
-            lambda step: self.pairs.batch(self.train.batch, seed, "batch", step, device=device),
-            self.train,
-            seed,
-            folder,
-            name=f"{self.name}, seed {seed}, {folder.stem}",
-            watch=watch,
-        )
+        return self.pairs.fit(model, caption_loss(self.parallel), self.train, seed, folder, watch)
 
 
 # two things and who has which look; core-seconds on one thread of a 2024 server core, and swaps of colour told apart

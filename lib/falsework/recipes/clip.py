@@ -19,7 +19,7 @@ from falsework.nets.clip import CLIP as Net
 from falsework.nets.towers import BagTower, TextTower
 from falsework.objectives.contrast import contrast
 from falsework.recipes.pairs import Eye, Pairs
-from falsework.training import Fit, Train, fit
+from falsework.training import Fit, Train
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,7 @@ class CLIP:
 
     def fit(self, model: nn.Module, seed: int, folder: Path, watch: Any = None) -> Fit:
         """Train on fresh batches, a function of the step; in a batch of drawings no concept comes twice."""
-        device = next(model.parameters()).device
-        return fit(
-            model,
-            contrast,
-            lambda step: self.pairs.batch(self.train.batch, seed, "batch", step, device=device),
-            self.train,
-            seed,
-            folder,
-            name=f"{self.name}, seed {seed}, {folder.stem}",
-            watch=watch,
-        )
+        return self.pairs.fit(model, contrast, self.train, seed, folder, watch)
 
 
 _DRAWINGS = Pairs("drawings", (), without="noto")

@@ -11,12 +11,11 @@ from torch import nn
 
 from falsework.core.errors import Refused
 from falsework.core.rng import seed_of
-from falsework.data.emoji import load_emoji
 from falsework.nets.heads import Heads
 from falsework.objectives.bag_of_words import HEAD, bag_of_words
 from falsework.objectives.factors import factor_loss
-from falsework.recipes.pairs import Eye, Pairs, as_tensor, scenes_of
-from falsework.training import Batch, Fit, Train, fit
+from falsework.recipes.pairs import Eye, Pairs
+from falsework.training import Fit, Train
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,10 @@ class Labels:
 
     def __post_init__(self) -> None:
         for factor in self.factors:
-            if factor not in self._dataset.factors:
+            if factor not in self.pairs.dataset.factors:
                 raise Refused(
-                    f"The factor is {factor!r}, but {self.pairs.data} have {', '.join(self._dataset.factors)}."
+                    f"The factor is {factor!r}, but {self.pairs.data} have {', '.join(self.pairs.dataset.factors)}."
                 )
-
-    @property
-    def _dataset(self) -> Any:
-        return load_emoji() if self.pairs.data == "drawings" else scenes_of(self.pairs.data)
 
     def parents(self) -> dict[str, Any]:
         """Return {}: it stands on nothing."""
@@ -53,26 +48,15 @@ class Labels:
 
     def build(self, seed: int, weights: dict[str, Any] | None = None) -> nn.Module:
         """Return a Heads net, its initial weights drawn from the seed."""
-        sizes = {f: len(self._dataset.factors[f]) for f in self.factors} or {HEAD: len(self.pairs.vocabulary)}
+        sizes = {f: len(self.pairs.dataset.factors[f]) for f in self.factors} or {HEAD: len(self.pairs.vocabulary)}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(seed, "init"))
             return Heads(self.eye.build(self.pairs.side), sizes)
 
     def fit(self, model: nn.Module, seed: int, folder: Path, watch: Any = None) -> Fit:
         """Train on fresh batches, a function of the step: the pictures that CLIP sees with the same seed and batch."""
-        device = next(model.parameters()).device
-
-        def labelled(step: int) -> Batch:
-            index, pictures, _ = self.pairs.draw(self.train.batch, seed, "batch", step)
-            labels = torch.stack([torch.from_numpy(self._dataset.labels(index, f)) for f in self.factors], 1)
-            return {"pictures": as_tensor(pictures).to(device), "labels": labels.to(device)}
-
-        def worded(step: int) -> Batch:
-            return self.pairs.batch(self.train.batch, seed, "batch", step, device=device)
-
-        objective, batches = (factor_loss, labelled) if self.factors else (bag_of_words, worded)
-        name = f"{self.name}, seed {seed}, {folder.stem}"
-        return fit(model, objective, batches, self.train, seed, folder, name=name, watch=watch)
+        objective = factor_loss if self.factors else bag_of_words
+        return self.pairs.fit(model, objective, self.train, seed, folder, watch, self.factors)
 
 
 _DRAWINGS = Pairs("drawings", (), without="noto")

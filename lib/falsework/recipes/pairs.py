@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +23,9 @@ from falsework.core.dataset import Index
 from falsework.core.errors import Refused, one_of
 from falsework.core.rng import rng
 from falsework.core.vocabulary import Vocabulary, vocabulary_of
-from falsework.data.emoji import VENDORS, load_emoji
+from falsework.data.emoji import VENDORS, Emoji, load_emoji
 from falsework.nets.towers import ConvTower, PatchTower
-from falsework.training import Batch
+from falsework.training import Batch, Fit, Objective, Train, fit
 from falsework.world.captions import LEVELS
 from falsework.world.kinds import ATTRIBUTES, RELATIONS
 from falsework.world.scenes import SceneWorld
@@ -114,11 +116,47 @@ class Pairs:
         pictures = emoji.images(index, background=_papers(len(index), draw))
         return index, pictures, _drawn_captions(index, draw)
 
-    def batch(self, size: int, *keys: object, device: torch.device | str = "cpu") -> Batch:
-        """Return "pictures" uint8 (B, 3, S, S) and "ids" int64 (B, T): `draw` as tensors."""
-        _, pictures, captions = self.draw(size, *keys)
-        ids = torch.from_numpy(self.vocabulary.encode(captions))
-        return {"pictures": as_tensor(pictures).to(device), "ids": ids.to(device)}
+    @property
+    def dataset(self) -> Emoji | SceneWorld:
+        """The pictures, whose factors have labels."""
+        return load_emoji() if self.data == "drawings" else scenes_of(self.data)
+
+    def batch(
+        self, size: int, *keys: object, factors: tuple[str, ...] = (), device: torch.device | str = "cpu"
+    ) -> Batch:
+        """Return `draw` as tensors: "pictures" uint8 (B, 3, S, S), "ids" int64 (B, T), of factors "labels" int64 (B, F)."""
+        index, pictures, captions = self.draw(size, *keys)
+        out = {"pictures": as_tensor(pictures), "ids": torch.from_numpy(self.vocabulary.encode(captions))}
+        if factors:
+            out["labels"] = torch.stack([torch.from_numpy(self.dataset.labels(index, f)) for f in factors], 1)
+        return {name: tensor.to(device) for name, tensor in out.items()}
+
+    def fit(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        train: Train,
+        seed: int,
+        folder: Path,
+        watch: Any = None,
+        factors: tuple[str, ...] = (),
+    ) -> Fit:
+        """Train on fresh batches, a function of the step: nets of one seed and batch see the same pictures."""
+        device = next(model.parameters()).device
+
+        def batches(step: int) -> Batch:
+            return self.batch(train.batch, seed, "batch", step, factors=factors, device=device)
+
+        return fit(
+            model,
+            objective,
+            batches,
+            train,
+            seed,
+            folder,
+            name=f"{folder.parent.name}, seed {seed}, {folder.stem}",
+            watch=watch,
+        )
 
 
 def turned(caption: str) -> str:
