@@ -82,7 +82,8 @@ def test_two_empty_stores_end_with_bit_identical_weights_and_text(rehearsal: Pat
                 out += [o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs]
         return out
 
-    assert weights(rehearsal) and weights(rehearsal) == weights(course)
+    again = weights(course)
+    assert again and again.items() <= weights(rehearsal).items()  # the rehearsal has other notebooks' nets as well
     assert text(rehearsal / "executed" / "01_igpt.ipynb") == text(tmp_path / "01_igpt.ipynb")
 
 
