@@ -97,6 +97,18 @@ def test_every_measure_of_every_arm_gives_finite_rows_even_before_training(exper
     assert {m for c in claims_of(experiment.EXPERIMENT.notebook) for m in c.metrics} <= seen
 
 
+def test_the_swaps_that_are_shown_stand_in_pairs():
+    recipe = captioners.arms("smoke")["captioner"]
+    subject = Subject("smoke", "captioner", 0, recipe, recipe.build(0).eval(), None, {})
+    arrays = captioners.swaps(subject).arrays
+    captions = arrays["swap_captions"]
+    assert len(captions) == len(arrays["swap_pictures"]) == len(arrays["prefers_captioner"]) == 2 * captioners.SHOWN
+    for one, other in zip(captions[::2], captions[1::2]):
+        assert list(one) == list(other[::-1])
+        looks = [sorted(w for w in s.split() if w not in ("a", "an")) for s in one]
+        assert looks[0] == looks[1] and one[0] != one[1]  # the same words in another order
+
+
 def test_the_meter_counts_the_caption_tower_and_the_decoder():
     race = clip.race("laptop")
     one, saying = race["clip_3"], race["captioner_3"]

@@ -87,6 +87,12 @@ def drawn_swaps(attribute: str, n: int, level: str, seed: int) -> Swaps:
     return swaps_of(scenes_of("twins"), attribute, n, level, "04_captioners", attribute, seed)
 
 
+def paired(swaps: Swaps) -> Swaps:
+    """Return the same swaps with each picture's counterpart right after it, as they are shown."""
+    order = np.arange(len(swaps.pictures)).reshape(2, -1).T.ravel()
+    return Swaps(swaps.pictures[order], [swaps.captions[k] for k in order])
+
+
 def binding(subject: Subject) -> Measured:
     """The swap test, fresh for each seed; the blindfolded decoder; and probes of what is named and what never is.
 
@@ -151,7 +157,7 @@ def swaps(subject: Subject) -> Measured:
             right = np.mean([r is not None and r.get(factor) == t[factor] for r, t in zip(read, truth)])
             rows.append({"metric": "told_right", "factor": factor, "n": len(read), "value": float(right)})
     if subject.seed == SHOWN_ONCE.get(subject.arm, 0) and score is not None:
-        some = [swaps_of(world, a, SHOWN // 2, "descriptive", "04_captioners", "shown", a) for a in SWAPPED]
+        some = [paired(swaps_of(world, a, SHOWN // 2, "descriptive", "04_captioners", "shown", a)) for a in SWAPPED]
         arrays[f"prefers_{subject.arm}"] = np.concatenate([preferences(score, s) for s in some]).astype(np.float32)
         if subject.arm == "captioner":
             arrays["swap_pictures"] = np.concatenate([s.pictures for s in some])
