@@ -415,6 +415,7 @@ def test_what_is_read_without_training_or_by_nobody_is_not_raced_for():
     assert {r["factor"] for end in ends for r in end.rows(rows)} == {"style"}
     found = verdict(mine(LogRatio(ends[0], ends[1], "factor", "times"), RatioAtLeast(3)), rows)
     assert found.state == "supported" and found.sentence.startswith("At least")  # the slow arm never got there
+    assert any("left out: colour, shape" in note for note in found.notes)
     with pytest.raises(Missing, match="has a range to learn"):
         ends[0].rows([r for r in rows if r["factor"] != "style"])
 

@@ -117,7 +117,7 @@ class Threshold:
             places = sums.setdefault((int(float(r["seed"])), r.get(self.over, "")), {})
             places.setdefault(_place(r, self.along), []).append(float(r["value"]))
         ends = self.within.ends(rows, self.over) if self.within else dict.fromkeys(sums, (0.0, 1.0))
-        lost = {group for seed, group in sums if (seed, group) not in ends}
+        lost = self.left_out(rows)
         out: list[Mapping] = []
         sign = -1 if self.falling else 1
         for (seed, group), places in sums.items():
@@ -131,6 +131,14 @@ class Threshold:
         if not out:
             raise Missing(f"no {self.over} of {self.pick} has a range to learn")
         return out
+
+    def left_out(self, rows: Rows) -> set[object]:
+        """Return the groups that have no range in some seed."""
+        if not self.within:
+            return set()
+        ends = self.within.ends(rows, self.over)
+        asked = {(int(float(r["seed"])), r.get(self.over, "")) for r in self.pick.rows(rows)}
+        return {group for seed, group in asked if (seed, group) not in ends}
 
     def __str__(self) -> str:
         return f"the {self.along} at which {self.pick} reaches {self.bar:g}"
@@ -210,6 +218,9 @@ class LogRatio:
         tops, bottoms = (_grouped(pick.rows(rows), self.over) for pick in self.picks())
         both = [key for key in tops if key in bottoms]
         notes = []
+        kept_out = set().union(*(p.left_out(rows) for p in self.picks() if isinstance(p, Threshold)))
+        if kept_out:
+            notes.append(f"without a range to learn, left out: {', '.join(sorted(map(str, kept_out)))}")
         if apart := sorted(str(k) for k in set(tops) ^ set(bottoms)):
             notes.append(f"measured in one arm only, left out: {', '.join(apart)}")
         if dropped := [key for key in both if _both_censored(tops[key], bottoms[key])]:

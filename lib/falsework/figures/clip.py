@@ -104,9 +104,11 @@ def races(table: pd.DataFrame, factors: Mapping[str, Sequence[str]]) -> Figure:
 
 def learners(table: pd.DataFrame, named: Sequence[str], unnamed: Sequence[str]) -> Figure:
     """Return a heat table: five ways to learn from the same pictures at the same FLOPs, and what each can read."""
-    published = table[(table["source"] == "published") & (table["seed"] == 1)]  # the seed that every arm has
-    rows = published[published["metric"] == "probe_accuracy"]
-    rows = rows[rows["share"] == rows.loc[rows["arm"] == "bag_of_words", "share"].iloc[0]]
+    published = table[table["source"] == "published"]
+    all_of = published[(published["arm"] == "bag_of_words") & (published["metric"] == "probe_accuracy")]
+    seed, share = all_of["seed"].iloc[0], all_of["share"].iloc[0]  # those that every learner has
+    published = published[published["seed"] == seed]
+    rows = published[(published["metric"] == "probe_accuracy") & (published["share"] == share)]
     kinds = [k for k in ("igpt", "clip", "captioner", "bag_of_words", "labels", "clip_cnn") if k in set(rows["arm"])]
     factors = [*named, *unnamed]
     grid = np.array(
@@ -130,7 +132,7 @@ def learners(table: pd.DataFrame, named: Sequence[str], unnamed: Sequence[str]) 
     told = "; ".join(
         f"{WORDS[k]}: " + ", ".join(f"{f} {v:.2f}" for f, v in zip(factors, row)) for k, row in zip(kinds, grid)
     )
-    return finish(drawing, f"What each learner reads at equal FLOPs, seed 1. {told}.")
+    return finish(drawing, f"What each learner reads at equal FLOPs, seed {seed:.0f}. {told}.")
 
 
 def guesses(pictures: np.ndarray, names: Sequence[str], share_NK: np.ndarray, columns: int = 6, top: int = 3) -> Figure:
@@ -236,7 +238,8 @@ def journey_in_words(table: pd.DataFrame) -> str:
     for arm in ("zero_shot", "supervised"):
         for among in ("7 of its group", "all"):
             home, away = (mean("accuracy_among", arm=arm, domain=d, among=among) for d in ("in", "shift"))
-            what = among if among != "all" else "all 1,318 names"
+            names = round(1 / own[(own["among"] == "all") & (own["domain"] == "in")]["chance"].mean())
+            what = among if among != "all" else f"all {names:,} names"
             lines.append(f"{WORDS[arm]:14} among {what:15}: at home {home:.2f}, vendor never shown {away:.2f}")
     one, five = mean("accuracy", domain="in", arm="zero_shot"), mean("accuracy", domain="ensemble")
     lines.append(f"{'':14} among 32, one prompt a name {one:.2f}, five prompts {five:.2f}")

@@ -196,7 +196,7 @@ def spared(without: str, share: float = 0.4) -> tuple[Index, Index]:
 
 
 def _papers(n: int, draw: np.random.Generator) -> np.ndarray:
-    """Return uint8 (n, 3): half white, half a light grey to white tint, for drawings to lie on."""
+    """Return uint8 (n, 3): half of them white, half a pale colour, for drawings to lie on."""
     tint = draw.integers(128, 256, size=(n, 3))
     return np.where(draw.random((n, 1)) < 0.5, 255, tint).astype(np.uint8)
 
