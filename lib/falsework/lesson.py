@@ -34,7 +34,7 @@ PARAMETERS = ("PRESET", "SEEDS", "OVERRIDES")
 DIAL: list[tuple[str, str, float | None]] = [
     ("00", "the world", 13.0),
     ("01", "iGPT", 0.0),
-    ("02", "DALL-E 1", None),
+    ("02", "DALL-E 1", 20.3),
     ("03", "CLIP", 9.6),
     ("04", "captioners", 17.2),
     ("05", "diffusion classifier", None),
@@ -228,9 +228,7 @@ def _refreshing() -> Callable[[np.ndarray], None]:
     shown: list[Any] = []
 
     def show(pictures: np.ndarray) -> None:
-        sheet = figures.picture(
-            figures.sheet(pictures, 8, times=5), "Four drawings, each beside the ending the model gives it now."
-        )
+        sheet = figures.picture(figures.sheet(pictures, 8, times=5), "What the model in training makes at this moment.")
         if shown:
             shown[0].update(sheet)
         else:

@@ -18,6 +18,21 @@ from falsework.core.errors import Refused
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 
+def guide(step: Step, blank: Step, weight: float) -> Step:
+    """Return a step whose logits are blank + weight (step - blank): 0 is blank, 1 the step itself, more is away from blank.
+
+    Classifier-free guidance (Ho and Salimans 2022), composed from two steps that share their tokens.
+    """
+
+    def guided(new_BT: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        own, without = cache or (None, None)
+        logits_BK, own = step(new_BT, own)
+        blank_BK, without = blank(new_BT, without)
+        return blank_BK + weight * (logits_BK - blank_BK), (own, without)
+
+    return guided
+
+
 @torch.inference_mode()
 def sample_tokens(
     step: Step,
@@ -26,11 +41,13 @@ def sample_tokens(
     generator: torch.Generator,
     temperature: float = 1.0,
     top_k: int | None = None,
+    given_BT: Tensor | None = None,
 ) -> Tensor:
     """Return (B, length) tokens: `prefix_BT` (B, P) kept, the rest drawn one by one.
 
-    `temperature` > 0 divides the logits; `top_k` keeps only the k likeliest tokens. Raises Refused for
-    a prefix longer than `length`, a temperature that is not positive or a `top_k` below 1.
+    `temperature` > 0 divides the logits; `top_k` keeps only the k likeliest tokens. `given_BT` (B, length): tokens that
+    stand already, -1 where one is to be drawn; so a hole anywhere can be filled. Raises Refused for a prefix longer than
+    `length`, a temperature that is not positive, a `top_k` below 1, or another shape of `given_BT`.
     """
     if prefix_BT.shape[1] > length:
         raise Refused(f"The prefix has {prefix_BT.shape[1]} tokens, but at most {length} are drawn.")
@@ -38,13 +55,18 @@ def sample_tokens(
         raise Refused(f"The temperature is {temperature}, but must be above 0.")
     if top_k is not None and top_k < 1:
         raise Refused(f"top_k is {top_k}, but must be 1 or more.")
+    if given_BT is not None and given_BT.shape != (len(prefix_BT), length):
+        need = (len(prefix_BT), length)
+        raise Refused(f"The given tokens have shape {tuple(given_BT.shape)}, but must have {need}, -1 where to draw.")
     tokens_BT, cache, new_BT = [prefix_BT], None, prefix_BT
-    for _ in range(length - prefix_BT.shape[1]):
+    for t in range(prefix_BT.shape[1], length):
         logits_BK, cache = step(new_BT, cache)
         logits_BK = logits_BK.float() / temperature
         if top_k is not None:
             best = logits_BK.topk(min(top_k, logits_BK.shape[1]))  # by place, so that equals do not slip in
             logits_BK = torch.full_like(logits_BK, -torch.inf).scatter(1, best.indices, best.values)
         new_BT = torch.multinomial(logits_BK.softmax(-1), 1, generator=generator)
+        if given_BT is not None:
+            new_BT = torch.where(given_BT[:, t : t + 1] < 0, new_BT, given_BT[:, t : t + 1])
         tokens_BT.append(new_BT)
     return torch.cat(tokens_BT, 1)

@@ -1,6 +1,6 @@
-"""Pixels <-> palette ids. (Words <-> ids join here with the first model that reads captions.)
+"""Pixels <-> palette ids, and cells of pixels to begin a tokenizer with.
 
-Dimension key: N pictures, H x W pixels, K colours.
+Dimension key: N pictures, H x W pixels, K colours or codes, P side of a cell, D = 3 P^2.
 """
 
 from __future__ import annotations
@@ -54,3 +54,28 @@ def encode_pixels(images_NHW3: np.ndarray, palette_K3: np.ndarray) -> np.ndarray
 def decode_pixels(ids_NT: np.ndarray, palette_K3: np.ndarray, side: int) -> np.ndarray:
     """Return uint8 pictures (N, side, side, 3) of palette ids (N, side * side)."""
     return palette_K3[np.asarray(ids_NT)].reshape(-1, side, side, 3)
+
+
+def fit_cells(images_NHW3: np.ndarray, cell: int, codes: int, seed: int) -> np.ndarray:
+    """Return K <= `codes` cells, float32 (K, D) in [-1, 1], by k-means on the DISTINCT cells of the pictures.
+
+    Most cells of a picture are bare ground: counted each time, they would take most of the codes; counted once, letters
+    would get none. So a cell weighs the square root of how often it comes. Its numbers are in the order of
+    `torch.nn.functional.pixel_unshuffle`: colour, row, column. Fewer distinct cells than `codes` give
+    them all. Raises Refused for fewer than two codes, and for pictures that are no multiple of the cell.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+
+    N, H, W, _ = images_NHW3.shape
+    if codes < 2 or H % cell or W % cell:
+        raise Refused(
+            f"{codes} codes for cells of {cell} in pictures of {H} x {W} were asked for, but it takes 2 or more, "
+            "and sides that are a multiple of the cell."
+        )
+    grid = images_NHW3.reshape(N, H // cell, cell, W // cell, cell, 3).transpose(0, 1, 3, 5, 2, 4)
+    found, counts = np.unique(grid.reshape(-1, 3 * cell**2), axis=0, return_counts=True)
+    distinct = found.astype(np.float32) / np.float32(127.5) - 1
+    if len(distinct) <= codes:
+        return distinct
+    means = MiniBatchKMeans(codes, random_state=seed, n_init=1, max_iter=15, batch_size=4096)
+    return means.fit(distinct, sample_weight=np.sqrt(counts)).cluster_centers_.astype(np.float32)

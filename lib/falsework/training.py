@@ -85,10 +85,11 @@ def count_flops(model: nn.Module, objective: Objective, batch: Batch) -> int:
 
 
 def optimizers(model: nn.Module, config: Train) -> list[torch.optim.Optimizer]:
-    """Return AdamW, and Muon for the 2-D matrices inside blocks when `config.muon` is above 0."""
-    hidden = [p for n, p in model.named_parameters() if ".blocks." in f".{n}" and p.ndim == 2 and config.muon > 0]
+    """Return AdamW, and Muon for the 2-D matrices inside blocks when `config.muon` is above 0; what is frozen stays."""
+    free = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    hidden = [p for n, p in free if ".blocks." in f".{n}" and p.ndim == 2 and config.muon > 0]
     taken = {id(p) for p in hidden}
-    rest = [p for p in model.parameters() if id(p) not in taken]
+    rest = [p for _, p in free if id(p) not in taken]
     decay = [p for p in rest if p.ndim >= 2]
     plain = [p for p in rest if p.ndim < 2]
     groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -126,7 +127,7 @@ def fit(
     """
     opts = optimizers(model, config)
     peaks = [[g["lr"] for g in o.param_groups] for o in opts]
-    average = {n: p.detach().clone() for n, p in model.named_parameters()} if config.ema else {}
+    average = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad and config.ema}
     flops = count_flops(model, objective, batches(0))
     start, seconds, core = _restore(folder, model, opts, average)
     log = _open_log(folder / "log.jsonl", start)
@@ -152,8 +153,8 @@ def fit(
                 opt.zero_grad(set_to_none=True)
             if average:
                 with torch.no_grad():
-                    for n, p in model.named_parameters():
-                        average[n].lerp_(p, 1 - min(config.ema, (1 + step) / (10 + step)))
+                    for n, mean in average.items():
+                        mean.lerp_(model.get_parameter(n), 1 - min(config.ema, (1 + step) / (10 + step)))
             if step % every == 0 or step == config.steps - 1:
                 row = {"step": step, "loss": loss.item(), **{k: float(v) for k, v in metrics.items()}}
                 log.write(json.dumps(row) + "\n")
@@ -168,8 +169,8 @@ def fit(
                 saved = time.monotonic()
     if average:
         with torch.no_grad():
-            for n, p in model.named_parameters():
-                p.copy_(average[n])
+            for n, mean in average.items():
+                model.get_parameter(n).copy_(mean)
     model.eval()
     return Fit(flops, time.monotonic() - began, time.process_time() - core_began, torch.get_num_threads())
 

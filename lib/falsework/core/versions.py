@@ -8,9 +8,11 @@ enter the keys of measured rows: bump when a measure gives other numbers for the
 RECIPES = {
     "captioner": 1,
     "clip": 1,
+    "dalle": 1,
     "igpt": 2,
     "labels": 1,
     "reader": 1,
+    "tokenizer": 1,
 }
 
 MEASURES = {
@@ -20,6 +22,13 @@ MEASURES = {
     "01_igpt/layers": 2,
     "01_igpt/samples": 2,
     "01_igpt/endings": 1,
+    "02_dalle1/drawing": 1,
+    "02_dalle1/information": 1,
+    "02_dalle1/sizes": 1,
+    "02_dalle1/in_context": 1,
+    "02_dalle1/puzzles": 1,
+    "02_dalle1/halves": 1,
+    "02_dalle1/pixels_or_tokens": 1,
     "03_clip/efficiency": 1,
     "03_clip/transfer": 1,
     "04_captioners/binding": 1,

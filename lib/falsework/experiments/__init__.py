@@ -23,7 +23,7 @@ class Subject:
     """What a measure looks at: one arm at one seed. `model` is None for arms that need no training.
 
     `store` holds trained models, for a measure that needs a judge beside its subject. `cost`: what the model cost, with
-    "flops", "core_seconds" and "parameters"; empty without a model.
+    "flops", "core_seconds" and "parameters", and the same of its "parents"; empty without a model.
     """
 
     preset: str
@@ -73,6 +73,7 @@ def exhibit_path(root: Path, notebook: str, arm: str) -> Path:
 MODULES = {
     "00_the_world": "the_world",
     "01_igpt": "igpt",
+    "02_dalle1": "dalle",
     "03_clip": "clip",
     "04_captioners": "captioners",
     "08_noise_ladder": "noise_ladder",  # its exact part; the notebook comes with the trained one

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import joblib
@@ -158,8 +159,8 @@ def run_job(job: Job) -> None:
         look = watch if job.watched and experiment.watch else None
         trained = obtain(recipe, job.seed, job.preset, Store(root / "artefacts"), watch=look)
         model = trained.model
-        cost = ("threads", "seconds", "core_seconds", "flops", "parameters", "device")
-        facts = {k: trained.artefact.manifest[k] for k in cost}
+        cost = ("threads", "seconds", "core_seconds", "flops", "parameters", "device", "parents")
+        facts = {k: trained.artefact.manifest[k] for k in cost if k in trained.artefact.manifest}
         facts["recipe"] = recipe.name
         facts["model"] = trained.key
         curve = [{"arm": job.arm, "seed": job.seed, **row} for row in trained.artefact.log()]
@@ -201,10 +202,7 @@ def _progress(
     """Poll the jobs' training logs once a second and say one line while the body runs."""
     done, began = threading.Event(), time.monotonic()
 
-    def fraction(job: Job) -> float:
-        recipe = arms[job.arm]
-        if recipe is None:
-            return 0.0
+    def trained(recipe: Any, job: Job) -> float:
         from falsework.recipes import description_of
 
         folder = Store(root / "artefacts").folder(recipe.name, job.preset, key_of(description_of(recipe, job.seed)))
@@ -212,6 +210,14 @@ def _progress(
             with contextlib.suppress(OSError, ValueError, IndexError, KeyError):
                 return (json.loads(path.read_text().splitlines()[-1])["step"] + 1) / recipe.train.steps
         return 0.0
+
+    def fraction(job: Job) -> float:
+        recipe = arms[job.arm]
+        if recipe is None:
+            return 0.0
+        # parents first, and one that is there with its child needs no look of its own
+        own = trained(recipe, job)
+        return own if own == 1 else fmean([own, *(trained(p, job) for p in recipe.parents().values())])
 
     def poll() -> None:
         first = None

@@ -9,14 +9,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from falsework.core.errors import Refused
+from falsework.core.vocabulary import Vocabulary
+from falsework.probes.candidates import Candidates, Scorer, rows_of
+from falsework.recipes.dalle import codes_of, said
+from falsework.recipes.pairs import shown
 
 
 @torch.inference_mode()
@@ -189,3 +193,34 @@ def caption_information(
     saved_N = bits_without_N.astype(np.float64) - bits_with_N
     mean, se = float(saved_N.mean()), float(saved_N.std(ddof=1) / math.sqrt(len(saved_N)))
     return Saving(mean, se, None if caption_entropy is None else mean - 2 * se > caption_entropy)
+
+
+# ---- a picture's bits under a model that draws from captions: the model used backwards
+
+
+@torch.inference_mode()
+def drawing_bits(model: nn.Module, ids_NL: Tensor, codes_NT: Tensor, batch: int = 128) -> np.ndarray:
+    """Return float64 (N, T): -log2 p(code_t | caption, codes before t) of a stream (`nets.dalle`)."""
+    out = []
+    for i in range(0, len(codes_NT), batch):
+        codes_BT = codes_NT[i : i + batch]
+        logits_BTK = model(ids_NL[i : i + batch].to(codes_BT.device), codes_BT)[1]
+        nats = F.cross_entropy(logits_BTK.flatten(0, 1), codes_BT.flatten(), reduction="none")
+        out.append(nats.view(codes_BT.shape).double().cpu().numpy() / math.log(2))
+    return np.concatenate(out)
+
+
+def by_stream(model: Any, vocabulary: Vocabulary) -> Scorer:
+    """Return a scorer (`probes.candidates`): log p(picture's codes | caption) in nats, the generative classifier's.
+
+    With an even prior over the candidates the softmax of the scores is p(caption | picture), by Bayes.
+    """
+
+    def score(pictures: np.ndarray, candidates: Candidates) -> np.ndarray:
+        captions, index_NK = rows_of(candidates, len(pictures))
+        ids, codes = said(vocabulary, captions), codes_of(model, shown(pictures, model.tokenizer.side))
+        width = index_NK.shape[1]
+        bits = drawing_bits(model.stream, ids[index_NK.reshape(-1)], codes.repeat_interleave(width, 0))
+        return -math.log(2) * bits.sum(1).reshape(-1, width)
+
+    return score

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from falsework.core.errors import Refused
+from falsework.core.dataset import Index
+from falsework.core.errors import Refused, one_of
 from falsework.core.evidence import Row
 from falsework.recipes.reader import World, factors_of, fresh, kinds_in, labels_of, side_of, with_texture
 from falsework.world.captions import load_scenes
@@ -106,3 +107,24 @@ def exact_read(pictures: np.ndarray, sigma: float = 0.0, texture: float = TEXTUR
             parts[f].append(judge.sum_by_code(p, f).astype(np.float64))
     joined = {f: np.concatenate(p) for f, p in parts.items()}
     return {f: (p.argmax(1).astype(np.int64), p.max(1) / p.sum(1)) for f, p in joined.items()}
+
+
+# ---- reading a drawing by the renders it could have been: nothing is learned, and real pictures are read without fault
+
+
+def nearest_value(world: SceneWorld, kind: str, index: Index, factor: str, pictures: np.ndarray) -> np.ndarray:
+    """Return int64 (N,): of all values of a factor the one whose render is nearest to each picture, all else as numbered.
+
+    index: the scenes that the pictures, uint8 (N, S, S, 3), should show, all of one kind. A picture that shows something
+    else is read by chance. Squared pixel distance; ties go to the first value. Raises Refused for an unknown kind or
+    factor, and for pictures of another size.
+    """
+    grammar = world.kinds[one_of("The kind of scene", kind, world.kinds)]
+    values = grammar.factors[one_of("The factor", factor, grammar.factors)]
+    _checked(pictures, world.side)
+    scenes = world.scenes(index, grammar)
+    given, near = pictures.astype(np.float32), []
+    for value in range(len(values)):
+        render = world.render(kind, scenes | {factor: np.full(len(index), value)})
+        near.append(np.square(given - render).reshape(len(index), -1).sum(1))
+    return np.argmin(near, axis=0).astype(np.int64)

@@ -26,7 +26,10 @@ Watch = Callable[[nn.Module, int], None]
 
 
 class Recipe(Protocol):
-    """What every recipe offers. Parent recipes (a CLIP inside an unCLIP) are fields, trained with the same seed."""
+    """What every recipe offers. Parent recipes (a CLIP inside an unCLIP) are fields, trained with the same seed.
+
+    The network of a recipe with parents holds theirs, frozen, under the parents' names; so its weights are complete.
+    """
 
     name: ClassVar[str]
 
@@ -39,7 +42,10 @@ class Recipe(Protocol):
         ...
 
     def build(self, seed: int, weights: dict[str, Any] | None = None) -> nn.Module:
-        """Return the network: freshly initialised from the seed, or shaped to take `weights`."""
+        """Return the network: freshly initialised from the seed, and shaped to take `weights`.
+
+        A recipe with parents is given at least theirs, each name after the parent's: "tokenizer.codes".
+        """
         ...
 
     def fit(self, model: nn.Module, seed: int, folder: Path, watch: Watch | None) -> Fit:
@@ -85,10 +91,18 @@ def obtain(
     device = device_of(preset)
 
     def build(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        model = recipe.build(seed).to(device)
+        theirs: dict[str, Any] = {}
+        before: dict[str, Any] = {}
+        for name, parent in recipe.parents().items():
+            trained = obtain(parent, seed, preset, store, say)
+            theirs |= {f"{name}.{k}": v.cpu() for k, v in trained.model.state_dict().items()}
+            before[name] = {k: trained.artefact.manifest[k] for k in ("flops", "core_seconds")}
+        model = recipe.build(seed, theirs or None)
+        model.load_state_dict(theirs, strict=False)
+        model.to(device)
         cost = recipe.fit(model, seed, folder, watch)
         weights = {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}
-        numbers = sum(p.numel() for p in model.parameters())
+        numbers = sum(p.numel() for p in model.parameters() if p.requires_grad)
         facts = {
             "device": device,
             "threads": cost.threads,
@@ -97,6 +111,8 @@ def obtain(
             "flops": cost.flops_per_step * recipe.train.steps,  # type: ignore[attr-defined]
             "parameters": numbers,
         }
+        if theirs:
+            facts["parents"] = before
         return weights, facts
 
     artefact = store.make(recipe.name, preset, key, description, build, say)

@@ -2,6 +2,8 @@
 
     cluttered   one object among crumbs, 16 px: an endless supply (probing)
     twins       two objects of one size on a plain stage, 32 px (binding)
+    stage       an object, two, or one over a sign, 32 px (drawing); and one in twenty shows an object and its change
+                "alone": none of those; "taught": most are; "faint": with little colour
     drawings    real drawings, 32 px, DISTINCT concepts in a batch, each in one random style (zero-shot)
 
 Dimension key: B batch, S side in pixels.
@@ -9,7 +11,7 @@ Dimension key: B batch, S side in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -25,25 +27,36 @@ from falsework.core.rng import rng
 from falsework.core.vocabulary import Vocabulary, vocabulary_of
 from falsework.data.emoji import VENDORS, Emoji, load_emoji
 from falsework.nets.towers import ConvTower, PatchTower
-from falsework.training import Batch, Fit, Objective, Train, fit
+from falsework.training import Batch, Batches, Fit, Objective, Train, fit
 from falsework.world.captions import LEVELS
 from falsework.world.kinds import ATTRIBUTES, RELATIONS
 from falsework.world.scenes import SceneWorld
 
-SCENES = {"cluttered": 16, "twins": 32}  # layout and side
+ALONE = {"one": 0.5, "pair": 0.2, "sign 1": 0.08, "sign 2": 0.08}
+SHOWN_CHANGES = {"collage": 0.02, "matrix": 0.01, "episode": 0.01}  # pictures that show an object and a change of it
+# data -> how its scenes are made; twins and cluttered scenes have one kind
+SCENES: dict[str, dict[str, Any]] = {
+    "cluttered": {"layout": "cluttered", "side": 16},
+    "twins": {"layout": "twins"},
+    "stage": {"kinds": ALONE | SHOWN_CHANGES},
+    "stage alone": {"kinds": ALONE},
+    "stage taught": {"kinds": {"one": 0.1, "pair": 0.05, "collage": 0.2, "matrix": 0.3, "episode": 0.35}},
+    "stage faint": {"kinds": ALONE, "chroma": 0.12},
+}
 DRAWN_LEVELS = ("name", "keywords", "style")  # a drawing's caption is at one of these, drawn anew each time
+PAGE = 32  # batches that are drawn at once, see `paged`
 DROP = 0.3  # share of keywords that a caption leaves out
 
 
 @cache
 def scenes_of(data: str) -> SceneWorld:
-    """Return the scene world of "cluttered" or "twins", made once per process."""
-    return SceneWorld(one_of("The scenes", data, SCENES), SCENES[data])
+    """Return the scene world of SCENES with this name, made once per process."""
+    return SceneWorld(**SCENES[one_of("The scenes", data, SCENES)])
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """data: "cluttered", "twins" or "drawings"; levels: of the scenes' captions, one drawn for each; drawings mix their own.
+    """data: one of SCENES or "drawings"; levels: of the scenes' captions, one drawn for each; drawings mix their own.
 
     without: a vendor whose drawings are never shown. turned: share of twins that are told the other way round.
     Raises Refused for an unknown name, for no levels of scenes, and for such a share of anything but twins.
@@ -69,7 +82,7 @@ class Pairs:
     @property
     def side(self) -> int:
         """S."""
-        return SCENES.get(self.data, 32)
+        return 32 if self.data == "drawings" else scenes_of(self.data).side
 
     @property
     def digest(self) -> str:
@@ -98,12 +111,20 @@ class Pairs:
         world = scenes_of(self.data)
         index, pictures = world.draw(size, "train", *keys)
         which = rng(*keys, "level").integers(len(self.levels), size=size)
-        every = [world.captions(index, level) for level in self.levels]
+        every = [_told(world, index, level) for level in self.levels]
         told = [every[k][i] for i, k in enumerate(which)]
         if self.turned:
             flip = rng(*keys, "turned").random(size) < self.turned
             told = [turned(caption) if f else caption for caption, f in zip(told, flip)]
         return index, pictures, told
+
+    def draw_many(self, size: int, batch: int, *keys: object) -> tuple[Index, np.ndarray, list[str]]:
+        """Return `draw` of `size` pictures; drawings come batch by batch, so that no batch has a concept twice."""
+        if self.data != "drawings":
+            return self.draw(size, *keys)
+        parts = [self.draw(batch, *keys, at) for at in range(-(-size // batch))]
+        index, pictures, told = zip(*parts)
+        return np.concatenate(index)[:size], np.concatenate(pictures)[:size], [c for part in told for c in part][:size]
 
     def _draw_drawings(self, size: int, draw: np.random.Generator) -> tuple[Index, np.ndarray, list[str]]:
         emoji = load_emoji()
@@ -157,6 +178,27 @@ class Pairs:
             name=f"{folder.parent.name}, seed {seed}, {folder.stem}",
             watch=watch,
         )
+
+
+def _told(world: SceneWorld, index: Index, level: str) -> list[str]:
+    """Return the captions of one level; pictures that show a change come without words."""
+    mute = [at for at, kind in enumerate(world.kinds) if kind in SHOWN_CHANGES]
+    told = world.captions(index, level)
+    return ["" if silent else said for said, silent in zip(told, np.isin(world.kind_of(index), mute))]
+
+
+def paged(page: Callable[[int], Batch], size: int) -> Batches:
+    """Return step -> a batch of `size`, cut from pages of PAGE batches: many small draws cost as much as the training."""
+    held: dict[int, Batch] = {}
+
+    def batch(step: int) -> Batch:
+        number, at = divmod(step, PAGE)
+        if number not in held:
+            held.clear()
+            held[number] = page(number)
+        return {name: tensor[at * size : (at + 1) * size] for name, tensor in held[number].items()}
+
+    return batch
 
 
 def turned(caption: str) -> str:
@@ -220,6 +262,8 @@ def _vocabulary(data: str) -> Vocabulary:
         emoji = load_emoji()
         every = np.arange(len(emoji))
         return vocabulary_of([*emoji.captions(every, "style"), *emoji.captions(every, "group")])
+    if data.startswith("stage"):
+        data = "stage alone"  # what shows a change has no words, and nets of one stage share theirs with another's
     kinds = scenes_of(data).kinds.values()
     # every value of every factor, two at a time at most: far fewer sentences than scenes
     most = [max(map(len, kind.factors.values())) for kind in kinds]

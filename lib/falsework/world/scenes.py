@@ -34,6 +34,7 @@ from falsework.world.stage import CELL, draw
 
 SIDES_OF_SPLIT = {"test": 0, "val": 1}  # of 16; the others are "train"
 FIXED = {"train": 4096, "val": 1024, "test": 2048}  # sizes of the lists that `split` gives; held-out kinds have 512
+LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue in brightness (ITU-R BT.601)
 _GOLD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -63,9 +64,10 @@ class SceneWorld:
 
     layout: "plain" (silhouettes on a stage, all kinds), "cluttered" (one object anywhere before coloured marks) or "twins"
     (two objects, for binding).
-    side: 16 or 32 px. kinds: names of the kinds to draw, default all that fit. order: of the captions, "energy" or
-    "human". sprites: uint8 (32, 6, P, P, 4) drawings for stickers, which are left out without them.
-    slips: signs leave the grid of 4 x 4 px by 0 to 3 px. Raises Refused for an unknown word.
+    side: 16 or 32 px. kinds: names of the kinds to draw, default all that fit; or the weight of each by its name. order: of
+    the captions, "energy" or "human". sprites: uint8 (32, 6, P, P, 4) drawings for stickers, which are left out without
+    them. slips: signs leave the grid of 4 x 4 px by 0 to 3 px. chroma: 0 to 1, how much of their colour the pictures
+    keep; their brightness stays. Raises Refused for an unknown word, a weight that is not above 0 or such a chroma.
     """
 
     levels = LEVELS
@@ -74,19 +76,24 @@ class SceneWorld:
         self,
         layout: str = "plain",
         side: int = 32,
-        kinds: tuple[str, ...] | None = None,
+        kinds: tuple[str, ...] | Mapping[str, float] | None = None,
         order: str = "human",
         sprites: np.ndarray | None = None,
         slips: bool = False,
+        chroma: float = 1.0,
     ):
+        if not 0 <= chroma <= 1:
+            raise Refused(f"The chroma is {chroma}, but must lie between 0 and 1.")
         self.order = one_of("The order of the caption levels", order, ORDERS)
         known = kinds_of(layout, slips)
         fit = {n: k for n, k in known.items() if k.letters * CELL <= side and (n != "sticker" or sprites is not None)}
         for name in kinds or ():
             one_of("The kind of scene", name, fit)
         self.kinds: dict[str, Kind] = {n: k for n, k in fit.items() if kinds is None or n in kinds}
-        self.name, self.side, self.sprites = f"{layout}-{side}", side, sprites
-        weight = np.array([k.weight for k in self.kinds.values()])
+        self.name, self.side, self.sprites, self.chroma = f"{layout}-{side}", side, sprites, chroma
+        weight = np.array([kinds[n] if isinstance(kinds, Mapping) else k.weight for n, k in self.kinds.items()])
+        if not (weight > 0).all():
+            raise Refused(f"The weights of the kinds are {weight.tolist()}, but must all be above 0.")
         self.share = dict(zip(self.kinds, weight / weight.sum()))
         self.factors: dict[str, tuple[str, ...]] = {"kind": tuple(self.kinds)}
         for kind in self.kinds.values():
@@ -113,8 +120,19 @@ class SceneWorld:
         index = np.asarray(index)
         out = np.empty((len(index), self.side, self.side, 3), dtype=np.uint8)
         for kind, rows in self._by_kind(index):
-            out[rows] = draw(kind, self.scenes(index[rows], kind), self.side, self.sprites)
+            out[rows] = self._draw(kind, self.scenes(index[rows], kind))
         return out
+
+    def render(self, kind: str, scenes: Scenes) -> np.ndarray:
+        """Return uint8 (N, S, S, 3) of scenes of one kind, factor -> int64 (N,); raises Refused for an unknown kind."""
+        return self._draw(self.kinds[one_of("The kind of scene", kind, self.kinds)], scenes)
+
+    def _draw(self, kind: Kind, scenes: Scenes) -> np.ndarray:
+        pictures = draw(kind, scenes, self.side, self.sprites)
+        if self.chroma == 1:
+            return pictures
+        grey = pictures @ LUMA
+        return (grey[..., None] + self.chroma * (pictures - grey[..., None])).round().astype(np.uint8)
 
     def labels(self, index: Index, factor: str) -> np.ndarray:
         """Return int64 (N,): positions in `factors[factor]`, -1 where the picture's kind has no such factor."""
@@ -201,14 +219,18 @@ class SceneWorld:
 
         What no sentence names stays last.
         """
-        index, source = np.arange(256), rng("energy", kind.name)
-        scenes = self.scenes(index, kind)
-        first, energy = draw(kind, scenes, self.side, self.sprites).astype(np.float64), {}
-        for f, values in kind.factors.items():
-            other = scenes | {f: source.integers(len(values), size=len(index))}
-            energy[f] = ((draw(kind, other, self.side, self.sprites) - first) ** 2).mean()
-        last = len(LEVELS) - 1
+        energy, last = self.energy(kind.name), len(LEVELS) - 1
         return tuple(sorted(kind.factors, key=lambda f: (said_at(f) == last, -energy[f])))
+
+    def energy(self, kind: str) -> dict[str, float]:
+        """Return factor -> how much a picture of this kind changes with it: mean squared grey levels of 255."""
+        index, source, grammar = np.arange(256), rng("energy", kind), self.kinds[kind]
+        scenes = self.scenes(index, grammar)
+        first, energy = self._draw(grammar, scenes).astype(np.float64), {}
+        for f, values in grammar.factors.items():
+            other = scenes | {f: source.integers(len(values), size=len(index))}
+            energy[f] = float(((self._draw(grammar, other) - first) ** 2).mean())
+        return energy
 
     def captions(self, index: Index, level: str, wrong: float = 0.0) -> list[str]:
         """Return N captions of one level: lower-case words, single spaces.
