@@ -551,7 +551,9 @@ def test_the_key_of_a_child_depends_on_every_field_of_its_parents_and_theirs_not
     ]
     keys = [key(recipe), key(recipe, 1), *map(key, others)]
     assert len(set(keys)) == len(keys)
-    assert description_of(recipe, 0)["parents"] == {"tokenizer": key(recipe.tokenizer), "clip": key(recipe.clip)}
+    for seed in (0, 1):
+        theirs = {"tokenizer": key(recipe.tokenizer, seed), "clip": key(recipe.clip, seed)}
+        assert description_of(recipe, seed)["parents"] == theirs
     assert key(others[4].tokenizer) == key(recipe.tokenizer)
 
 

@@ -164,7 +164,7 @@ SAID = {
         "of another 0.13",
         "half 0.10",
     ],
-    "information": ["told nothing 200.5, told its caption 190.5", "15.9 bits, 7.9 % of the picture's", "saves 10.0"],
+    "information": ["told nothing 200.5, told its caption 190.5", "holds 15.9 bits", "a picture costs 206.4"],
 }
 YOURS = {
     "contact_sheet": "Yours: background 0.88,",
@@ -215,7 +215,7 @@ def test_equal_numbers_are_drawn_and_have_no_order() -> None:
     flat.loc[flat["metric"] == "range_share", "value"] = 0.0
     assert dalle.order(flat).alt.count("no order to compare") == 2
     assert "strings: 0.50, 0.50, 0.50" in dalle.ladder_text(same).alt
-    assert "saves 0.0" in dalle.information(information().assign(value=20.0)).alt
+    assert "a picture costs 40.0" in dalle.information(information().assign(value=20.0)).alt
 
 
 def test_one_size_is_a_ladder_too() -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 from falsework.core.errors import Refused
 from falsework.nets.igpt import PixelTransformer
 from falsework.nets.trunk import Trunk
-from falsework.samplers import sample_tokens
+from falsework.samplers import pick, sample_tokens
+from falsework.training import generator_of
 
 torch.set_num_threads(1)
 SIDE, K, T = 4, 7, 16
@@ -275,3 +276,21 @@ def test_a_markov_chain_set_by_hand_is_sampled_at_its_true_frequencies():
     after = drawn[:, 1:][drawn[:, :-1] == 0]
     other = np.array([0.77, 0.16, 0.07]) * len(after)
     assert stats.chisquare(np.bincount(after, minlength=3), other).pvalue < 0.001
+
+
+def test_a_token_is_picked_by_its_share_and_never_one_that_has_none():
+    share = torch.tensor([[0.0, 0.2, 0.0, 0.5, 0.3, 0.0]]).expand(100_000, 6)
+    found = torch.bincount(pick(share, generator_of("pick")).flatten(), minlength=6) / len(share)
+    assert found[share[0] == 0].sum() == 0
+    assert (found - share[0]).abs().max() < 4 * (0.25 / len(share)) ** 0.5
+
+
+def test_a_token_takes_one_random_number_a_row_and_ends_do_not_leak():
+    one, other = generator_of("one"), generator_of("one")
+    pick(torch.full((5, 300), 1 / 300), one)
+    torch.rand(5, 1, generator=other, dtype=torch.float64)
+    assert torch.equal(one.get_state(), other.get_state())
+
+    sure = torch.zeros(4000, 7)
+    sure[:, 3] = 1.0  # from the first to the last number it can draw
+    assert (pick(sure, generator_of("sure")) == 3).all()

@@ -23,7 +23,7 @@ def asked(request) -> tuple[str, np.ndarray, np.ndarray, Puzzles]:
     """A kind of puzzle, its scenes, the world's own pictures of them, and the puzzles."""
     kind, split = request.param
     index, pictures = fresh(WORLD, kind, N, split, "puzzles")
-    return kind, index, pictures, puzzles_of(WORLD, kind, index, "order")
+    return kind, index, pictures, puzzles_of(WORLD, kind, index, "places")
 
 
 def chosen(puzzles: Puzzles, answer: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ def test_the_right_answer_stands_anywhere_and_the_rest_in_any_order(asked):
 
 def test_puzzles_are_a_function_of_the_keys_and_only_wrong_values_and_order_are(asked):
     kind, index, _, puzzles = asked
-    again, other = (puzzles_of(WORLD, kind, index, key) for key in ("order", "another order"))
+    again, other = (puzzles_of(WORLD, kind, index, key) for key in ("places", "other places"))
     assert np.array_equal(again.answers, puzzles.answers) and np.array_equal(again.right, puzzles.right)
     assert not np.array_equal(other.right, puzzles.right) and np.array_equal(other.cells, puzzles.cells)
     holds(other)
@@ -105,6 +105,11 @@ def test_whoever_looks_for_the_odd_or_the_usual_answer_is_at_chance(asked):
     assert (common == common[:, :1]).all()
     rules = {"usual": far.argmin(1), "odd": far.argmax(1), "in common": common.argmax(1)}
     rules |= {f"number {k}": np.full(N, k) for k in range(ANSWERS)}
+    # changes go 1 to 5 values on: did wrong values lie behind the right one, whoever takes what is ahead would know
+    low, high = puzzles.answers.min(1), puzzles.answers.max(1)
+    ahead = np.where(2 * ((high - low) % COUNTS) < COUNTS, high, low)
+    count = (puzzles.answers == ahead[:, None]).sum(2)
+    rules |= {f"{k} ahead": (count == k).argmax(1) for k in range(4)}
     for name, pick in rules.items():
         sigma = np.sqrt(1 / ANSWERS * (1 - 1 / ANSWERS) / N)
         assert abs((pick == puzzles.right).mean() - 1 / ANSWERS) < 4 * sigma, name

@@ -67,7 +67,7 @@ def arms(preset: str) -> Mapping[str, Any]:
     palette = Tokenizer(main.pairs, cell=1, codes=128, width=8, train=Train(1, 2))
     pixels = replace(main, tokenizer=palette, train=replace(main.train, batch=batch, steps=steps))
     found["pixels_1"] = pixels
-    found["alone"] = replace(found["medium"], pairs=replace(main.pairs, data="stage alone"))
+    found["alone"] = replace(main, pairs=replace(main.pairs, data="stage alone"))
     found["taught"] = replace(main, pairs=replace(main.pairs, data="stage taught"))
     faint = replace(main.pairs, data="stage faint")
     found["faint"] = replace(found["small"], pairs=faint, tokenizer=replace(main.tokenizer, pairs=faint))
@@ -263,7 +263,7 @@ def classified(
 
 
 def pixels_or_tokens(subject: Subject) -> Measured:
-    """The generative classifier of a model of tokens and one of pixels at their FLOPs, the tokenizer's counted in."""
+    """The generative classifier of models of tokens and of pixels, against their FLOPs with the tokenizer's."""
     kind, _, share = subject.arm.rpartition("_")
     if subject.arm != "dalle" and kind not in ("tokens", "pixels"):
         return Measured([])
@@ -277,7 +277,7 @@ def pixels_or_tokens(subject: Subject) -> Measured:
 
 
 def information(subject: Subject) -> Measured:
-    """How few of a picture's bits a caption could name: bits with and without words, beside H(caption), exact."""
+    """What a lone thing costs in bits without words, with its caption, and with another's; and -log2 p(caption), exact."""
     if subject.arm != "dalle":
         return Measured([])
     model, words = subject.model, subject.recipe.pairs.vocabulary
@@ -289,7 +289,8 @@ def information(subject: Subject) -> Measured:
     for told, said_of in (("none", [""] * len(captions)), ("ultra", captions), ("shuffled", strange)):
         bits = drawing_bits(model.stream, said(words, said_of), codes).sum(1)
         rows.append({"metric": "bits_per_image", "told": told, "n": len(bits), "value": float(bits.mean())})
-    said_bits = sum(np.log2(len(world.factors[f])) for f in FACTORS)
+    # -log2 p(caption): that it is about a lone thing, and then its factors, all values alike
+    said_bits = sum(np.log2(len(world.factors[f])) for f in FACTORS) - np.log2(scenes_of("stage").share["one"])
     rows.append({"metric": "caption_bits", "value": float(said_bits)})
     return Measured(rows)
 

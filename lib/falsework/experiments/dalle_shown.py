@@ -31,7 +31,7 @@ TRAINING = {
 
 
 def dose(kind: str, arm: str) -> float:
-    """Return the share of one kind of picture in an arm's training."""
+    """Return the share of one kind of picture in an arm's world, before training leaves out what is held out."""
     data = {"alone": "stage alone", "dalle": "stage", "taught": "stage taught"}[arm]
     return float(scenes_of(data).share.get(kind, 0.0))
 
@@ -96,7 +96,9 @@ def puzzles(subject: Subject) -> Measured:
     rows.append({"metric": name, "arm": "copy_neighbour", "value": float((copied == asked.right).mean())})
     blind = blind_answers(subject, asked)
     rows.append({"metric": name, "arm": "answers_alone", **at, "value": float((blind == asked.right).mean())})
-    return Measured(rows, _shown(subject, asked, chosen) if subject.arm == "taught" and subject.seed == SHOWN_ONCE else {})
+    return Measured(
+        rows, _shown(subject, asked, chosen) if subject.arm == "taught" and subject.seed == SHOWN_ONCE else {}
+    )
 
 
 def blind_answers(subject: Subject, asked: Puzzles) -> np.ndarray:

@@ -215,9 +215,11 @@ def _progress(
         recipe = arms[job.arm]
         if recipe is None:
             return 0.0
-        # parents first, and one that is there with its child needs no look of its own
         own = trained(recipe, job)
-        return own if own == 1 else fmean([own, *(trained(p, job) for p in recipe.parents().values())])
+        if own == 1:  # its parents may be gone
+            return own
+        chain = [recipe, *recipe.parents().values()]
+        return fmean([own, *(trained(p, job) for p in chain[1:])], weights=[r.train.steps for r in chain])
 
     def poll() -> None:
         first = None

@@ -765,47 +765,45 @@ def halves(given: np.ndarray, by_training: Mapping[str, np.ndarray], columns: in
 
 
 def information(table: pd.DataFrame) -> Figure:
-    """Return a picture's bits when the model is told nothing, its caption, or somebody else's, beside the caption's own.
+    """Return a picture's bits when the model is told nothing, its caption (whose own bits are added), or somebody else's.
 
-    table: rows of the information measure. The slice is as wide as H(caption), all that a caption could save; a thin line
-    is one seed.
+    table: rows of the information measure; small dots are seeds.
     """
     bars = {
-        "none": ("told nothing", "#d3d9de"),
+        "none": ("told nothing", "#b9c3cc"),
         "ultra": ("told its caption", BLUE),
         "shuffled": ("told another's", RED),
     }
     rows = pd.concat([_pick(table, "bits_per_image", told=told) for told in bars])
     published, mine = _sides(rows)
     bits, said = _means(published, "told"), _mean(_pick(table, "caption_bits"))
-    paper, axes = canvas(11, 3.0, gridspec_kw={"left": 0, "right": 1, "bottom": 0, "top": 1})
-    ax = axes[0, 0]
-    top = float(rows["value"].max())
+    paper, axes = canvas(11, 3.1, gridspec_kw={"left": 0.16, "right": 0.99, "bottom": 0.02, "top": 0.98})
+    ax, both = axes[0, 0], bits["ultra"] + said
     for y, (told, (name, hue)) in enumerate(bars.items()):
-        change = "" if told == "none" else f"  ({bits[told] - bits['none']:+.1f})".replace("-", "−")
-        ax.barh(y, bits[told], height=0.58, color=hue, lw=0)
-        ax.text(top * 1.025, y, f"{bits[told]:.0f} bits{change}", va="center", fontsize=12.5, weight="bold")
-        ax.text(top * 0.012, y, name, va="center", fontsize=12.5, color=PAPER if y else INK, weight="bold")
-    edge = bits["none"] - said
-    ax.barh(0, said, left=edge, height=0.58, color=AMBER, lw=0)
-    ax.plot([edge, edge], [-0.29, 2.29], color=AMBER, lw=1.8, ls=":")
-    ax.plot([bits["none"] - said / 2] * 2, [-0.3, -0.46], color=AMBER, lw=2)
-    note = f"all that a caption could save: {said:.1f} bits, {100 * said / bits['none']:.1f} % of the picture"
-    ax.text(bits["none"], -0.52, note, ha="right", va="bottom", color=OCHRE, fontsize=12, weight="bold")
-    for _, own in published.groupby("seed") if published["seed"].nunique() > 1 else ():
-        means = _means(own, "told")
-        path = {y: means[t] for y, t in enumerate(bars) if t in means}
-        ax.plot(list(path.values()), list(path), ".-", color=INK, ms=6, lw=0.9, alpha=0.55)
+        ax.barh(y, bits[told], height=0.56, color=hue, lw=0)
+        ax.text(-4, y, name, va="center", ha="right", fontsize=12.5, weight="bold")
+        seeds = published.loc[published["told"] == told, "value"]
+        ax.plot(seeds, [y + 0.36] * len(seeds), "o", color=hue, ms=3.5, alpha=0.7)
+    ax.barh(1, said, left=bits["ultra"], height=0.56, color=AMBER, lw=0)
+    notes = {
+        "none": f"{bits['none']:.0f} bits",
+        "ultra": f"{bits['ultra']:.0f} bits, and {said:.0f} to say the caption first: {both:.0f}",
+        "shuffled": f"{bits['shuffled']:.0f} bits",
+    }
+    for y, (told, words) in enumerate(notes.items()):
+        inside = bits[told] > 0.5 * float(rows["value"].max())
+        x = bits[told] - 4 if inside else max(bits[told], both if told == "ultra" else 0) + 4
+        look = {"ha": "right", "color": PAPER} if inside else {"ha": "left", "color": INK}
+        ax.text(x, y, words, va="center", fontsize=12.5, weight="bold", **look)
     _stars(ax, {list(bars).index(t): v for t, v in _means(mine, "told").items()}, across=True)
-    ax.set(xlim=(0, top * 1.27), ylim=(2.5, -0.85))
+    ax.set(xlim=(0, float(rows["value"].max()) * 1.02), ylim=(2.55, -0.45))
     ax.set_axis_off()
     _foot(paper, rows, 0.02)
     listed = ", ".join(f"{name} {bits[t]:.1f}" for t, (name, _) in bars.items())
     return finish(
         paper,
-        f"Bits that an unseen picture costs the model: {listed}. A caption holds {said:.1f} bits, "
-        f"{100 * said / bits['none']:.1f} % of the picture's, and telling it saves {bits['none'] - bits['ultra']:.1f}."
-        + _yours(rows, "told"),
+        f"Bits that an unseen picture costs the model: {listed}. A caption holds {said:.1f} bits: said first and then "
+        f"drawn, a picture costs {both:.1f}." + _yours(rows, "told"),
     )
 
 

@@ -58,14 +58,26 @@ class JointTransformer(nn.Module):
 
     def picture(self, ids_BT: Tensor, first: int = 0) -> Tensor:
         """Return (B, T', C): codes that stand at the places from `first` on."""
+        return self.placed(ids_BT, first, self.looks)
+
+    def placed(self, ids_BT: Tensor, first: int, looks_KC: Tensor) -> Tensor:
+        """Return `picture` from looks at hand."""
         place_TC = (self.row + self.column).flatten(0, 1) + self.cell
-        looks_KC = self.code.weight + self.see(self.look)
         return F.embedding(ids_BT, looks_KC) + place_TC[first : first + ids_BT.shape[1]]
 
+    @property
+    def looks(self) -> Tensor:
+        """(K, C): each code as input, a vector of its own and what it looks like."""
+        return self.code.weight + self.see(self.look)
+
+    @property
+    def scores(self) -> Tensor:
+        """(K, C): each code as output, likewise."""
+        return self.draw.weight + self.look @ self.match.weight
+
     def logits(self, x_BTC: Tensor) -> Tensor:
-        """Return (B, T', K): a score for each code of its own, and one for what it looks like."""
-        weight_KC = self.draw.weight + self.look @ self.match.weight  # one product for both
-        return F.linear(x_BTC, weight_KC, self.draw.bias)
+        """Return (B, T', K): a score for each code."""
+        return F.linear(x_BTC, self.scores, self.draw.bias)
 
     def forward(self, text_BL: Tensor, codes_BT: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits of the words (B, L, V) and of the codes (B, T, K), each from what stands before it."""
@@ -76,15 +88,17 @@ class JointTransformer(nn.Module):
 
     def step(self, text_BL: Tensor) -> Callable[[Tensor, KVCache | None], tuple[Tensor, KVCache]]:
         """Return the sampler's step for these captions: codes that are new -> (logits (B, K) of the next code, cache)."""
+        looks_KC, scores_KC = self.looks.detach(), self.scores.detach()  # once for all steps
 
         def step(new_BT: Tensor, cache: KVCache | None) -> tuple[Tensor, KVCache]:
             if cache is None:
                 cache = self.trunk.new_cache(len(text_BL), 1 + self.length + self.cells)
                 start = self.start.expand(len(text_BL), 1, -1)
-                x_BSC = torch.cat([start, self.text(text_BL), self.picture(new_BT)], 1)
+                x_BSC = torch.cat([start, self.text(text_BL), self.placed(new_BT, 0, looks_KC)], 1)
             else:
-                x_BSC = self.picture(new_BT, cache.length - 1 - self.length)
-            return self.logits(self.trunk(x_BSC, causal=True, cache=cache)[:, -1]), cache
+                x_BSC = self.placed(new_BT, cache.length - 1 - self.length, looks_KC)
+            x_BC = self.trunk(x_BSC, causal=True, cache=cache)[:, -1]
+            return F.linear(x_BC, scores_KC, self.draw.bias), cache
 
         return step
 

@@ -17,7 +17,7 @@ from falsework.nets.towers import unit_range
 
 
 class Local(nn.Module):
-    """x + conv(silu(conv(silu(norm x)))): a cell and its eight neighbours."""
+    """x + conv(silu(conv(silu(norm x)))): a cell, its eight neighbours, and through the norm the whole picture a little."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class VQ(nn.Module):
     """Pictures (B, 3, S, S) <-> codes (B, T) in reading order.
 
     codes: (K, D), cells in [-1, 1] as `cells` gives them, where the codes start. Raises Refused when S is no multiple of P,
-    when the codes are of another D, and for pictures or codes of another grid.
+    or the width none of 8, when the codes are of another D, and for pictures or codes of another grid.
     """
 
     def __init__(self, side: int, cell: int, codes_KD: Tensor, width: int) -> None:
@@ -40,6 +40,8 @@ class VQ(nn.Module):
         if side % cell:
             raise Refused(f"The side is {side} with cells of {cell}, but must be a multiple of the cell.")
         inside = 3 * cell**2
+        if width < 8 or width % 8:
+            raise Refused(f"The decoder's width is {width}, but must be a multiple of 8.")
         if codes_KD.shape[1] != inside:
             raise Refused(f"The codes have {codes_KD.shape[1]} numbers, but a cell of {cell} x {cell} has {inside}.")
         self.side, self.cell, self.grid = side, cell, side // cell

@@ -5,6 +5,7 @@ Dimension key: N captions, k tries each, S side in pixels, T = G * G codes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,14 +38,18 @@ def draw_codes(
 
     guidance: 1 asks the model with the caption, 0 without, more leans away from what it would draw without. given_NT: codes
     that stand already, -1 where to draw. Raises Refused for an unknown word, a caption that is too long, a
-    temperature that is not above 0, a negative guidance, and given codes of another shape.
+    temperature that is not above 0, a negative guidance, no captions, and given codes of another shape or book.
     """
-    if guidance < 0:
+    if not 0 <= guidance < math.inf:
         raise Refused(f"The guidance is {guidance}, but must be 0 or more.")
+    if isinstance(captions, str) or not len(captions):
+        raise Refused(f"The captions are {captions!r}, but must be a list of one or more.")
     stream, device = model.stream, next(model.stream.parameters()).device
-    if given_NT is not None and given_NT.shape != (len(captions), stream.cells):
-        need = (len(captions), stream.cells)
-        raise Refused(f"The given codes have shape {tuple(given_NT.shape)}, but must have {need}, -1 where to draw.")
+    if given_NT is not None:
+        need, codes = (len(captions), stream.cells), len(stream.look)
+        if given_NT.shape != need or given_NT.min() < -1 or given_NT.max() >= codes:
+            told = f"{tuple(given_NT.shape)}, {given_NT.min()} to {given_NT.max()}"
+            raise Refused(f"The given codes are {told}, but must be {need}, 0 to {codes - 1}, or -1 where to draw.")
     ids, out = said(words, list(captions)).to(device), []
     for i in range(0, len(ids), BLOCK):
         text = ids[i : i + BLOCK]
@@ -55,7 +60,7 @@ def draw_codes(
         empty = torch.empty(len(text), 0, dtype=torch.long, device=device)
         dice = generator_of(*keys, i, device=device.type)
         out.append(sample_tokens(step, empty, stream.cells, dice, temperature, top_k, given))
-    return torch.cat(out) if out else ids.new_empty(0, stream.cells)
+    return torch.cat(out)
 
 
 @torch.inference_mode()
@@ -80,9 +85,11 @@ def tries(model: Any, words: Vocabulary, captions: Sequence[str], count: int, *k
 def best_of(model: Any, words: Vocabulary, captions: Sequence[str], tries_NkSS3: np.ndarray, k: int) -> np.ndarray:
     """Return uint8 (N, S, S, 3): of the first k tries of each caption the one that CLIP finds nearest to it.
 
-    The paper reranks 512. Raises Refused for k below 1, or above the number of tries.
+    The paper reranks 512. Raises Refused for k below 1 or above the number of tries, and for other captions than tries.
     """
     N, count = tries_NkSS3.shape[:2]
+    if len(captions) != N:
+        raise Refused(f"There are {len(captions)} captions and tries of {N}, but each caption needs its own.")
     if not 1 <= k <= count:
         raise Refused(f"The best of {k} was asked for, but there are {count} drawings of each caption.")
     some = tries_NkSS3[:, :k]

@@ -117,11 +117,12 @@ def nearest_value(world: SceneWorld, kind: str, index: Index, factor: str, pictu
 
     index: the scenes that the pictures, uint8 (N, S, S, 3), should show, all of one kind. A picture that shows something
     else is read by chance. Squared pixel distance; ties go to the first value. Raises Refused for an unknown kind or
-    factor, and for pictures of another size.
+    factor, and for pictures of another size or number.
     """
     grammar = world.kinds[one_of("The kind of scene", kind, world.kinds)]
     values = grammar.factors[one_of("The factor", factor, grammar.factors)]
-    _checked(pictures, world.side)
+    if len(_checked(pictures, world.side)) != len(index):
+        raise Refused(f"There are {len(pictures)} pictures of {len(index)} scenes, but each scene needs its own.")
     scenes = world.scenes(index, grammar)
     given, near = pictures.astype(np.float32), []
     for value in range(len(values)):

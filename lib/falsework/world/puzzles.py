@@ -2,8 +2,8 @@
 
 There are eight answers: each of the three attributes has a right and a wrong value, 2 x 2 x 2. Every value stands in four
 of the eight, so whoever sees the answers alone is at chance (answers made by changing the right one betray it: Hu et
-al. 2021). A wrong value is what a neighbour suggests: what should have changed and did not, or the reverse. Whoever
-copies a neighbour is always wrong.
+al. 2021). The step from right to wrong is as long as a change and goes either way: a wrong value that was always the
+value before the change would be known by lying behind. Whoever copies the cell to the left is always wrong.
 
 Dimension key: N puzzles, A = 8 answers, F = 3 attributes, S side.
 """
@@ -88,12 +88,14 @@ def puzzles_of(world: SceneWorld, kind: str, index: Index, *keys: object) -> Puz
     grammar, draws = world.kinds[one_of("The kind of puzzle", kind, KINDS)], rng(*keys)
     scenes = world.scenes(index, grammar)
     cells = np.stack([np.stack([getattr(t, f) for f in ATTRIBUTES], 1) for t in grammar.put(scenes)], 1)
-    first, before, truth = cells[:, 0], cells[:, 2], cells[:, 3]
-    if kind == "matrix":  # what changed, unchanged; what never changes, changed
-        other = (truth + 1 + draws.integers(COUNTS - 1, size=truth.shape)) % COUNTS
-        wrong = np.where(truth != first, first, other)
-    else:  # the change undone, and the others changed alike
-        wrong = np.where(truth != before, before, (before + scenes["across"][:, None] + 1) % COUNTS)
+    first, truth = cells[:, 0], cells[:, 3]
+    back = draws.random(truth.shape) < 0.5
+    if kind == "matrix":  # what changed, unchanged or changed twice; what never changes, changed
+        other = truth + 1 + draws.integers(COUNTS - 1, size=truth.shape)
+        wrong = np.where(truth != first, np.where(back, first, 2 * truth - first), other) % COUNTS
+    else:  # every attribute moved by the example's step, from where it should be
+        steps = scenes["across"][:, None] + 1
+        wrong = (truth + np.where(back, -steps, steps)) % COUNTS
     order = draws.permuted(np.tile(np.arange(ANSWERS), (len(truth), 1)), axis=1)
     is_wrong = (order[:, :, None] >> np.arange(len(ATTRIBUTES))) & 1
     answers = np.where(is_wrong == 1, wrong[:, None], truth[:, None])

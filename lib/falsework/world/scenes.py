@@ -87,12 +87,14 @@ class SceneWorld:
         self.order = one_of("The order of the caption levels", order, ORDERS)
         known = kinds_of(layout, slips)
         fit = {n: k for n, k in known.items() if k.letters * CELL <= side and (n != "sticker" or sprites is not None)}
+        if kinds is not None and not kinds:
+            raise Refused("The world got no kinds of scene, but needs one or more.")
         for name in kinds or ():
             one_of("The kind of scene", name, fit)
         self.kinds: dict[str, Kind] = {n: k for n, k in fit.items() if kinds is None or n in kinds}
         self.name, self.side, self.sprites, self.chroma = f"{layout}-{side}", side, sprites, chroma
         weight = np.array([kinds[n] if isinstance(kinds, Mapping) else k.weight for n, k in self.kinds.items()])
-        if not (weight > 0).all():
+        if not ((weight > 0) & np.isfinite(weight)).all():
             raise Refused(f"The weights of the kinds are {weight.tolist()}, but must all be above 0.")
         self.share = dict(zip(self.kinds, weight / weight.sum()))
         self.factors: dict[str, tuple[str, ...]] = {"kind": tuple(self.kinds)}
