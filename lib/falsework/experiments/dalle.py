@@ -184,7 +184,7 @@ def _longer_drawn(subject: Subject) -> Measured:
 
 
 def _of_drawings(subject: Subject) -> Measured:
-    """Pictures of unseen (style, concept) pairs, and how many CLIP of 03 names rightly."""
+    """Drawings asked for by name and style, the best of four by the CLIP of 03: to look at, nothing is counted."""
     model, recipe = subject.model, subject.recipe
     captions = [f"{name} in {style} style" for style in ("twemoji", "fluent 3d") for name in DRAWN]
     several = tries(model, recipe.pairs.vocabulary, captions, 4, "02_dalle1", "drawings")

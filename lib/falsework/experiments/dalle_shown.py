@@ -1,7 +1,7 @@
 """The half of 02_dalle1 without words: what a model makes of an example, a matrix, or the upper half of a picture.
 
-Three stages differ in how many such pictures were seen in training: "alone" none, "stage" about one in twenty ("natural"),
-"taught" most. None of them came with a caption.
+Three arms differ in how many such pictures their training shows: "alone" none, "dalle" one in 25, "taught" most. None of
+them came with a caption.
 
 Dimension key: N pictures, A answers.
 """
@@ -23,11 +23,8 @@ from falsework.world.scenes import SceneWorld
 
 Rows = list[dict[str, Any]]
 SHOWN_ONCE = 1  # the seed whose pictures are shown, and at laptop the only one of the arms that are not judged
-TRAINING = {
-    "alone": "single",
-    "dalle": "collages",
-    "taught": "taught",
-}  # arm -> what its stage shows beside single scenes
+# arm -> what its stage shows beside single scenes
+TRAINING = {"alone": "single", "dalle": "collages", "taught": "taught"}
 
 
 def dose(kind: str, arm: str) -> float:

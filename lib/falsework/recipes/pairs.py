@@ -2,7 +2,7 @@
 
     cluttered   one object among crumbs, 16 px: an endless supply (probing)
     twins       two objects of one size on a plain stage, 32 px (binding)
-    stage       an object, two, or one over a sign, 32 px (drawing); and one in twenty shows an object and its change
+    stage       an object, two, or one over a sign, 32 px (drawing); and one in 25 shows an object and its change
                 "alone": none of those; "taught": most are; "faint": with little colour
     drawings    real drawings, 32 px, DISTINCT concepts in a batch, each in one random style (zero-shot)
 
