@@ -3,6 +3,8 @@
 `step(new_BT, cache) -> (logits_BK, cache)`: takes the tokens that are new since the last call (the first
 call brings the prefix, possibly empty, and cache None) and gives the logits of the next one. What `cache` is,
 is the model's business.
+
+`denoise(x (B, ...), log_snr (B,)) -> x0`: the mean picture behind a noisy one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import torch
 from torch import Tensor
 
 from falsework.core.errors import Refused
+from falsework.noise import log_snr_of, sigma_of
 
+Denoise = Callable[[Tensor, Tensor], Tensor]
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 
@@ -81,3 +85,60 @@ def sample_tokens(
             new_BT = torch.where(given_BT[:, t : t + 1] < 0, new_BT, given_BT[:, t : t + 1])
         tokens_BT.append(new_BT)
     return torch.cat(tokens_BT, 1)
+
+
+def guide_denoise(
+    denoise: Denoise, blank: Denoise, weight: float, low: float = 0.0, high: float = float("inf")
+) -> Denoise:
+    """Return blank + weight (denoise - blank) where low < sigma < high, and `denoise` alone outside.
+
+    Guidance of pictures (Ho and Salimans 2022), limited to where it helps (Kynkaanniemi et al. 2024). Raises Refused for
+    a negative weight.
+    """
+    if not weight >= 0:
+        raise Refused(f"The guidance is {weight}, but must be 0 or more; 1 is none.")
+
+    def guided(x: Tensor, log_snr_B: Tensor) -> Tensor:
+        with_words = denoise(x, log_snr_B)
+        sigma = float(sigma_of(log_snr_B[:1]))
+        if weight == 1 or not low < sigma < high:
+            return with_words
+        without = blank(x, log_snr_B)
+        return without + weight * (with_words - without)
+
+    return guided
+
+
+@torch.inference_mode()
+def sample_denoise(denoise: Denoise, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Return pictures (B, ...) from x at noise sigmas[0], going down to the last of `sigmas`, float64 (K + 1,), falling.
+
+    Without a generator: Heun's method on the probability flow (EDM, algorithm 1, no churn), which gives the same picture
+    for the same x, two evaluations a step. With one: ancestral sampling (Ho et al. 2020), which draws each next level
+    from q(x_t | x_s, x0) = N(x0 + t^2/s^2 (x_s - x0), t^2 (1 - t^2/s^2)), one evaluation a step.
+
+    Raises Refused when `sigmas` do not fall.
+    """
+    if len(sigmas) < 2 or not bool((sigmas.diff() < 0).all()) or not sigmas[-1] >= 0:
+        raise Refused("The noise levels must be two or more and fall to 0 or above, each below the one before.")
+
+    def clean(x: Tensor, sigma: float) -> Tensor:
+        return denoise(x, log_snr_of(torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)))
+
+    for s, t in zip(sigmas[:-1].tolist(), sigmas[1:].tolist()):
+        x0 = clean(x, s)
+        if generator is not None:
+            share = (t / s) ** 2
+            x = x0 + share * (x - x0)
+            if t:
+                x = x + t * (1 - share) ** 0.5 * torch.randn(
+                    x.shape, generator=generator, dtype=x.dtype, device=x.device
+                )
+            continue
+        slope = (x - x0) / s
+        ahead = x + (t - s) * slope
+        if t:
+            slope = 0.5 * (slope + (ahead - clean(ahead, t)) / t)
+            ahead = x + (t - s) * slope
+        x = ahead
+    return x

@@ -9,8 +9,10 @@ RECIPES = {
     "captioner": 1,
     "clip": 1,
     "dalle": 1,
+    "diffusion": 1,
     "igpt": 2,
     "labels": 1,
+    "noisy_reader": 1,
     "reader": 1,
     "tokenizer": 1,
 }
@@ -33,5 +35,11 @@ MEASURES = {
     "03_clip/transfer": 1,
     "04_captioners/binding": 1,
     "04_captioners/swaps": 1,
+    "05_diffusion_classifier/classifier": 1,
+    "05_diffusion_classifier/noise": 1,
+    "05_diffusion_classifier/drawing": 1,
+    "05_diffusion_classifier/shift": 1,
+    "05_diffusion_classifier/features": 1,
     "08_noise_ladder/coverage": 1,
+    "08_noise_ladder/sweep": 1,
 }

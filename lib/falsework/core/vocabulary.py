@@ -52,6 +52,15 @@ class Vocabulary:
             row[: len(ids)] = ids
         return out
 
+    def padded(self, captions: Sequence[str]) -> np.ndarray:
+        """Return int64 (N, length): `encode`, filled up to the full length; "" is pads alone. Raises Refused as it does."""
+        ids = np.full((len(captions), self.length), PAD, np.int64)
+        spoken = [k for k, caption in enumerate(captions) if caption]
+        if spoken:
+            told = self.encode([captions[k] for k in spoken])
+            ids[spoken, : told.shape[1]] = told
+        return ids
+
     def _id(self, word: str, caption: str) -> int:
         found = self.ids.get(word)
         if found is None:

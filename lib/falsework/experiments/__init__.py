@@ -76,7 +76,8 @@ MODULES = {
     "02_dalle1": "dalle",
     "03_clip": "clip",
     "04_captioners": "captioners",
-    "08_noise_ladder": "noise_ladder",  # its exact part; the notebook comes with the trained one
+    "05_diffusion_classifier": "diffusion",
+    "08_noise_ladder": "noise_ladder",
     "10_verdicts": None,
 }
 

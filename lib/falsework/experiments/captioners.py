@@ -48,6 +48,7 @@ def arms(preset: str) -> Mapping[str, Any]:
     At overnight and gpu also Cap and CLIP whose captions name either thing first.
     """
     cap = PRESETS[preset]
+    assert isinstance(cap.pairs, Pairs)
     count = STEPS[preset]
 
     def cut(recipe: Any, arm: str) -> Any:

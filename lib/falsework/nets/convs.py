@@ -101,13 +101,17 @@ class FactorReader(nn.Module):
         for p in self.heads.parameters():
             nn.init.zeros_(p)
 
-    def forward(self, pictures_B3SS: Tensor) -> dict[str, Tensor]:
-        """Return factor -> logits (B, K)."""
+    def features(self, pictures_B3SS: Tensor) -> Tensor:
+        """Return (B, H): what the heads read."""
         map_BCM = self.tower(pictures_B3SS).flatten(2)
         weight_BGM = self.where(map_BCM.flatten(1)).unflatten(1, (GLANCES, -1)).softmax(2)
         glances_BGC = weight_BGM @ map_BCM.transpose(1, 2)
         x_BH = self.flat(map_BCM.flatten(1)) + self.what(glances_BGC.flatten(1))
         for block in self.blocks:
             x_BH = block(x_BH)
-        x_BH = self.norm(x_BH)
+        return self.norm(x_BH)
+
+    def forward(self, pictures_B3SS: Tensor) -> dict[str, Tensor]:
+        """Return factor -> logits (B, K)."""
+        x_BH = self.features(pictures_B3SS)
         return {f: head(x_BH) for f, head in self.heads.items()}

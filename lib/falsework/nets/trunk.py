@@ -79,9 +79,13 @@ class CrossAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm x), with a context x + cross_attention(norm x, context), then x + mlp(norm x)."""
+    """x + attention(norm x), with a context x + cross_attention(norm x, context), then x + mlp(norm x).
 
-    def __init__(self, width: int, heads: int, context: bool) -> None:
+    With a condition (adaLN: Peebles and Xie 2023) one vector stretches and shifts what attention and MLP read, and
+    weighs what they write. It starts at nothing: then the block is the plain one.
+    """
+
+    def __init__(self, width: int, heads: int, context: bool, condition: bool) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
@@ -90,29 +94,46 @@ class Block(nn.Module):
             self.cross = CrossAttention(width, heads)
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        if condition:
+            self.modulate = nn.Linear(width, 6 * width)
 
     def forward(
-        self, x_BTC: Tensor, causal: bool, cache: KVCache | None, layer: int, context_BMC: Tensor | None = None
+        self,
+        x_BTC: Tensor,
+        causal: bool,
+        cache: KVCache | None,
+        layer: int,
+        context_BMC: Tensor | None = None,
+        condition_BC: Tensor | None = None,
     ) -> Tensor:
-        x_BTC = x_BTC + self.attention(self.norm_attention(x_BTC), causal, cache, layer)
+        if condition_BC is None:
+            x_BTC = x_BTC + self.attention(self.norm_attention(x_BTC), causal, cache, layer)
+            if context_BMC is not None:
+                x_BTC = x_BTC + self.cross(self.norm_cross(x_BTC), context_BMC)
+            return x_BTC + self.mlp(self.norm_mlp(x_BTC))
+        # stretch, shift and weight of attention, then of the MLP
+        a, b, c, d, e, f = self.modulate(condition_BC)[:, None].chunk(6, -1)
+        read_BTC = torch.addcmul(b, self.norm_attention(x_BTC), 1 + a)
+        x_BTC = torch.addcmul(x_BTC, 1 + c, self.attention(read_BTC, causal, cache, layer))
         if context_BMC is not None:
             x_BTC = x_BTC + self.cross(self.norm_cross(x_BTC), context_BMC)
-        return x_BTC + self.mlp(self.norm_mlp(x_BTC))
+        read_BTC = torch.addcmul(e, self.norm_mlp(x_BTC), 1 + d)
+        return torch.addcmul(x_BTC, 1 + f, self.mlp(read_BTC))
 
 
 class Trunk(nn.Module):
     """`depth` blocks and a final norm. Capabilities are arguments of `forward`, not kinds of trunk.
 
-    context: whether the blocks have weights to look at a context. Raises Refused when `width` is not a multiple of
-    `heads`.
+    context: whether the blocks have weights to look at a context; condition: whether a vector can steer them. Raises
+    Refused when `width` is not a multiple of `heads`.
     """
 
-    def __init__(self, width: int, depth: int, heads: int, context: bool = False) -> None:
+    def __init__(self, width: int, depth: int, heads: int, context: bool = False, condition: bool = False) -> None:
         super().__init__()
         if width % heads:
             raise Refused(f"The width is {width} with {heads} heads, but must be a multiple of the heads.")
         self.heads = heads
-        self.blocks = nn.ModuleList(Block(width, heads, context) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, context, condition) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         for name, p in self.named_parameters():
             if p.ndim == 2:
@@ -120,6 +141,8 @@ class Trunk(nn.Module):
             # The matrices that write into the residual stream start small, so that depth does not add up noise.
             if name.endswith(("attention.out.weight", "cross.out.weight", "mlp.2.weight")):
                 p.data.div_(math.sqrt(2 * depth))
+            if ".modulate." in name:
+                nn.init.zeros_(p)
 
     def new_cache(self, batch: int, size: int) -> KVCache:
         """Return an empty cache for `batch` sequences of at most `size` positions."""
@@ -133,15 +156,16 @@ class Trunk(nn.Module):
         cache: KVCache | None = None,
         context: Tensor | None = None,
         return_layers: bool = False,
+        condition: Tensor | None = None,
     ) -> Tensor | list[Tensor]:
         """Return (B, T, C); with `return_layers` the list of depth + 1 residual streams, the input first.
 
         With a cache, `x_BTC` holds only the positions that are new; the cache moves on by T. context: (B, M, C), seen
-        from every position by a trunk that was made for one.
+        from every position, and condition: (B, C), by a trunk that was made for them.
         """
         layers = [x_BTC]
         for i, block in enumerate(self.blocks):
-            x_BTC = block(x_BTC, causal, cache, i, context)
+            x_BTC = block(x_BTC, causal, cache, i, context, condition)
             layers.append(x_BTC)
         if cache is not None:
             cache.length += x_BTC.shape[1]

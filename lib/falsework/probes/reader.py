@@ -53,6 +53,17 @@ def read(model: nn.Module, pictures: np.ndarray) -> Reading:
     return {f: (np.concatenate([a for a, _ in p]), np.concatenate([b for _, b in p])) for f, p in parts.items()}
 
 
+@torch.inference_mode()
+def features_of(model: nn.Module, pictures: np.ndarray) -> np.ndarray:
+    """Return float32 (N, H): what the heads of a reader read, of pictures (N, S, S, 3) as `read` takes them."""
+    _checked(pictures, model.tower.side)  # type: ignore[union-attr,arg-type]
+    device, out = next(model.parameters()).device, []
+    for start in range(0, len(pictures), BLOCK):
+        block = torch.from_numpy(np.ascontiguousarray(pictures[start : start + BLOCK])).to(device)
+        out.append(model.features(block.permute(0, 3, 1, 2).contiguous()).cpu().numpy())  # type: ignore[operator]
+    return np.concatenate(out)
+
+
 def ceiling(model: nn.Module, world: World, seed: int, n: int, split: str = "test", texture: float = 0.0) -> list[Row]:
     """Return how often the reader is right on n fresh pictures of every kind, by factor and kind.
 

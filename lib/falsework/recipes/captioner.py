@@ -13,6 +13,7 @@ from falsework.core.errors import Refused
 from falsework.core.rng import seed_of
 from falsework.nets.captioner import Captioner as Net
 from falsework.objectives.caption import caption_loss
+from falsework.recipes.listed import Listed
 from falsework.recipes.pairs import Eye, Pairs
 from falsework.training import Fit, Train
 
@@ -25,7 +26,7 @@ class Captioner:
     Raises Refused for a share outside [0, 1].
     """
 
-    pairs: Pairs = field(default_factory=Pairs)
+    pairs: Pairs | Listed = field(default_factory=Pairs)
     eye: Eye = field(default_factory=Eye)
     width: int = 48
     depth: int = 2

@@ -18,6 +18,7 @@ from falsework.core.rng import seed_of
 from falsework.nets.clip import CLIP as Net
 from falsework.nets.towers import BagTower, TextTower
 from falsework.objectives.contrast import contrast
+from falsework.recipes.listed import Listed
 from falsework.recipes.pairs import Eye, Pairs
 from falsework.training import Fit, Train
 
@@ -30,7 +31,7 @@ class CLIP:
     scale: one over the temperature at the start; the paper's is 1 / .07.
     """
 
-    pairs: Pairs = field(default_factory=Pairs)
+    pairs: Pairs | Listed = field(default_factory=Pairs)
     eye: Eye = field(default_factory=Eye)
     text: str = "words in order"
     text_width: int = 48

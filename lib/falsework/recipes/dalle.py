@@ -88,12 +88,7 @@ class DALLE:
 
 def said(words: Vocabulary, captions: list[str] | tuple[str, ...]) -> Tensor:
     """Return int64 (N, L): each caption's words, END, then pads up to the stream's text length; "" is all pads."""
-    ids = np.full((len(captions), words.length), PAD, np.int64)
-    spoken = [k for k, caption in enumerate(captions) if caption]
-    if spoken:
-        told = words.encode([captions[k] for k in spoken])
-        ids[spoken, : told.shape[1]] = told
-    return torch.from_numpy(ids)
+    return torch.from_numpy(words.padded(captions))
 
 
 @torch.no_grad()

@@ -278,7 +278,7 @@ def _vocabulary(data: str) -> Vocabulary:
 
 
 def as_tensor(pictures: np.ndarray) -> torch.Tensor:
-    """Return uint8 (B, 3, S, S) of pictures (B, S, S, 3)."""
+    """Return pictures (B, 3, S, S) of (B, S, S, 3), of the same type."""
     return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
 
 
@@ -303,9 +303,14 @@ class Eye:
 
 
 def shown(pictures: Sequence[np.ndarray] | np.ndarray, side: int) -> np.ndarray:
-    """Return pictures as uint8 (N, S, S, 3); raises Refused for another size or type."""
+    """Return pictures (N, S, S, 3), uint8 or float32 around [-1, 1]; raises Refused for another size, type or range."""
     given = np.asarray(pictures)
-    if given.dtype != np.uint8 or given.ndim != 4 or given.shape[1:] != (side, side, 3):
+    fits = given.ndim == 4 and given.shape[1:] == (side, side, 3)
+    floats = given.dtype == np.float32 and (not given.size or np.abs(given).max() < 3)
+    if not fits or not (given.dtype == np.uint8 or floats):
         need = f"uint8 (N, {side}, {side}, 3)"
-        raise Refused(f"The pictures are {given.dtype} {given.shape}, but must be {need}, values 0 to 255.")
+        raise Refused(
+            f"The pictures are {given.dtype} {given.shape}, but must be {need}, values 0 to 255, or float32 around "
+            "-1 to 1."
+        )
     return given
