@@ -145,7 +145,7 @@ EXPERIMENT = Experiment(
     notebook="08_noise_ladder",
     arms=arms,
     seeds={"smoke": (0, 1), "laptop": (0, 1, 2), "overnight": (0, 1, 2, 3, 4), "gpu": (0, 1, 2)},
-    few={p: {"unconditional": (SHOWN_ONCE,), "reader": (SHOWN_ONCE,)} for p in ("smoke", "laptop")},
+    few={p: {"unconditional": (SHOWN_ONCE,), "reader": (0,)} for p in ("smoke", "laptop")},
     measures={"coverage": coverage, "sweep": sweep},
     data=lambda: {"emoji": load_emoji().digest},
 )

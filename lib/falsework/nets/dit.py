@@ -158,8 +158,8 @@ class Words(nn.Module):
         self.place = nn.Parameter(torch.randn(length, width))
         self.mix = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
-        for table in self.tables[1:]:
-            nn.init.normal_(table.weight, std=0.5)
+        for table in list(self.tables)[1:]:
+            nn.init.normal_(table.weight, std=0.5)  # type: ignore[arg-type]
 
     def forward(self, ids_BM: Tensor) -> Tensor:
         """Return the context; raises Refused for captions of another length."""

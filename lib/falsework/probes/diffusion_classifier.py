@@ -29,6 +29,7 @@ from falsework.noise import add_noise, check_sigma, like, log_snr_of
 from falsework.probes.candidates import Candidates, Scorer, rows_of
 
 BLOCK = 512  # evaluations at once
+LOW, HIGH = 0.3, 4.0  # sigmas between which small pictures are told apart
 CHUNK = 64  # pictures whose result is kept at once
 
 
@@ -40,7 +41,7 @@ class Stage(NamedTuple):
 
 
 FULL = (Stage(24, 1),)
-PRUNED = (Stage(3, 3), Stage(5, 2), Stage(16, 1))  # of many candidates most are hopeless at first sight
+PRUNED = (Stage(2, 3), Stage(4, 2), Stage(6, 1))  # of many candidates most are hopeless at first sight
 
 
 class Classified(NamedTuple):
@@ -71,8 +72,8 @@ def classify(
     candidates: Candidates,
     *keys: object,
     stages: Sequence[Stage] = FULL,
-    low: float = 0.2,
-    high: float = 8.0,
+    low: float = LOW,
+    high: float = HIGH,
     shared: bool = True,
     seen: float = 0.0,
     kept: Path | None = None,

@@ -95,7 +95,7 @@ _SAID = Listed(loose=0.4)
 # core-seconds on one thread of a 2024 server core, and the share of shapes named rightly (chance .25; seed 0)
 PRESETS = {
     "smoke": Diffusion(_SAID, 8, 16, 1, 2, train=Train(20, 16, lr=0.01)),
-    "laptop": Diffusion(_SAID, 4, 64, 3, 2, silent=0.3, train=Train(2600, 64, lr=0.01)),
-    "overnight": Diffusion(_SAID, 4, 64, 3, 2, silent=0.3, train=Train(8000, 64, lr=0.01)),
+    "laptop": Diffusion(_SAID, 4, 64, 3, 2, silent=0.3, train=Train(3600, 64, lr=0.01)),
+    "overnight": Diffusion(_SAID, 4, 64, 3, 2, silent=0.3, train=Train(10000, 64, lr=0.01)),
     "gpu": Diffusion(_SAID, 2, 384, 6, 6, silent=0.3, train=Train(8000, 256, lr=3e-3)),  # not measured
 }
