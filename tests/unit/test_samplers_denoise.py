@@ -14,6 +14,7 @@ from torch import Tensor
 from falsework.core.errors import Refused
 from falsework.noise import levels, log_snr_of, sigma_of
 from falsework.probes.denoised import HELPS, film
+from falsework.probes.fidelity import off_render
 from falsework.samplers import Denoise, guide_denoise, sample_denoise
 from falsework.training import generator_of
 
@@ -192,7 +193,7 @@ def test_outside_its_range_guidance_is_off_and_the_words_are_still_heard():
             assert torch.allclose(guided(x, log_snr), gaussian(0.1 + 3 * 0.8)(x, log_snr))
 
 
-@pytest.mark.xfail(strict=True, reason="samplers.guide_denoise looks at the noise of the batch's first picture alone")
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="guide_denoise looks at the first picture's noise alone")
 def test_each_picture_of_a_batch_is_guided_by_its_own_noise():
     guided = guide_denoise(gaussian(0.9), gaussian(0.1), 3.0, 0.3, 8.0)
     x, sigma = noisy(2, 3.0), torch.tensor([1.0, 50.0], dtype=torch.float64)
@@ -234,6 +235,17 @@ def test_out_of_the_noise_come_pictures_of_what_was_said(ancestral):
     assert np.sqrt(square.min(1).mean()) == pytest.approx(0.05, rel=0.15)
     assert (square.argmin(1)[:48] % 8 == np.arange(48) % 8).all()
     assert len(set(square.argmin(1)[48:])) > 12  # of 16, 6 times each
+
+
+@pytest.mark.parametrize("low", [0.03, 0.06, 0.2])
+def test_a_drawing_lacks_the_grain_that_lies_under_the_least_noise(low):
+    """The last step goes from `low` to the mean picture there, so of texture t there is t^2 / sqrt(t^2 + low^2) left."""
+    world = small_world(texture=0.06, numbers=48)
+    net = ExactNet(world, (low, 60.0))
+    captions = [f"long{k % 8}" for k in range(200)]
+    drawn = film(net, net.words, captions, "grain", steps=96)[-1]
+    left = 0.06**2 / math.hypot(0.06, low)
+    assert off_render(drawn, world.renders + world.mean) == pytest.approx(left, rel=0.03)
 
 
 def test_a_film_goes_from_what_is_believed_of_pure_noise_to_the_drawing():

@@ -16,10 +16,10 @@ import numpy as np
 
 from falsework.core.rng import rng
 from falsework.experiments import Experiment, Measured, Subject
-from falsework.noise import even_sigmas
+from falsework.noise import even_sigmas, levels
 from falsework.probes.candidates import Scorer, by_captioner, by_clip
 from falsework.probes.denoised import film, imagine, layers
-from falsework.probes.diffusion_classifier import FULL, PRUNED, Stage, by_diffusion, classify, evaluations_of
+from falsework.probes.diffusion_classifier import FULL, HIGH, LOW, PRUNED, Stage, by_diffusion, classify, evaluations_of
 from falsework.probes.fidelity import coverage_of, frechet, off_render
 from falsework.probes.linear import probe_layers
 from falsework.probes.reader import exact_read, features_of
@@ -36,7 +36,7 @@ from falsework.world.captions import load_scenes
 Rows = list[dict[str, Any]]
 JUDGED = ("colour", "background", "position")
 ASKED = (*JUDGED, "size", "style", "shape", "light")
-TIED, SHIFTED = 0.95, 0.5  # share of pictures whose shape goes with the wall, in training and under shift
+TIED, SHIFTED = 0.95, 0.5  # share of pictures whose shape hangs on its wall, in training and under shift
 SHOWN_ONCE = 1  # the seed of the arms that are shown and not judged
 # preset -> steps that cost the FLOPs of "diffusion", and those of "biased" (within 3 % where there are hundreds)
 STEPS = {
@@ -53,7 +53,7 @@ def arms(preset: str) -> Mapping[str, Any]:
     """Return the judged model, one without text, two others that know captions, and two raised on a tied world."""
     main = PRESETS[preset]
     half = replace(main.train, steps=max(1, main.train.steps // 2))
-    tied = replace(main.pairs, tied=TIED)
+    tied = replace(main.pairs, tied=tie(TIED))
     eye = Eye("conv", {"smoke": 8, "laptop": 24, "overnight": 24, "gpu": 256}[preset])
     train = {arm: Train(steps, main.train.batch) for arm, steps in STEPS[preset].items()}
     return {
@@ -64,6 +64,11 @@ def arms(preset: str) -> Mapping[str, Any]:
         "biased": replace(main, pairs=tied, train=half),
         "biased_captioner": Captioner(tied, eye, train=train["biased_captioner"]),
     }
+
+
+def tie(share: float, walls: int = 4) -> float:
+    """Return the share of pictures to tie so that `share` of all match: of the free ones one in `walls` does anyway."""
+    return (share - 1 / walls) / (1 - 1 / walls)
 
 
 def few(subject: Subject, n: int) -> int:
@@ -103,7 +108,7 @@ def classifier(subject: Subject) -> Measured:
     """
     if subject.arm not in ("diffusion", "captioner", "clip"):
         return Measured([])
-    world, rows, arrays = load_scenes("energy"), list[dict[str, Any]](), dict[str, np.ndarray]()
+    world, rows = load_scenes("energy"), list[dict[str, Any]]()
     index, pictures = drawn(subject, 256, "classifier")
     judge, key = exact_read(pictures), ("05", "classifier", subject.seed)
 
@@ -124,12 +129,14 @@ def classifier(subject: Subject) -> Measured:
         put("accuracy_pruned", "diffusion", factor, pruned.scores.argmax(1))
         cost = float(pruned.evaluations.mean()) / evaluations_of(FULL, len(candidates))
         rows.append({"metric": "evaluations_share", "factor": factor, "value": cost})
-    return Measured(rows, arrays)
+    return Measured(rows)
 
 
 def noise(subject: Subject) -> Measured:
-    """Error curves of four colours on one picture under shared and own noise; accuracy by the number of noise levels;
-    and accuracy when the picture itself is seen in noise, beside what Bayes can still read there."""
+    """Accuracy by the number of noise levels, the noise shared or not; and on pictures that are noisy to begin with.
+
+    Beside the latter stands what Bayes can still read there. Arrays: the error curves of one picture.
+    """
     if subject.arm != "diffusion":
         return Measured([])
     world, words, model = load_scenes("energy"), subject.recipe.pairs.vocabulary, subject.model
@@ -139,17 +146,19 @@ def noise(subject: Subject) -> Measured:
     for draws in (1, 2, 4, 8, 16, 32):
         for shared in (True, False):
             found = classify(model, words, pictures, alone("colour"), *key, stages=(Stage(draws, 1),), shared=shared)
+            right = float((found.scores.argmax(1) == truth).mean())
             about = {"draws": draws, "shared": int(shared), "n": len(index)}
-            rows.append(
-                {"metric": "accuracy_by_draws", **about, "value": float((found.scores.argmax(1) == truth).mean())}
-            )
+            rows.append({"metric": "accuracy_by_draws", **about, "value": right})
     for factor in (*JUDGED, "shape"):
         truth = world.labels(index, factor)
         for sigma in VIEWS:
             eps = rng(*key, sigma).standard_normal(pictures.shape, dtype=np.float32)
             seen = pictures + np.float32(sigma) * eps
             best = exact_read(seen, sigma)[factor][0]
-            found = classify(model, words, seen, alone(factor), *key, seen=sigma).scores.argmax(1)
+            # what is added to the noise that is there must be of its size to tell anything
+            how: dict[str, Any] = {"seen": sigma, "low": max(LOW, sigma / 3), "high": max(HIGH, 4 * sigma)}
+            how["stages"] = (Stage(12, 1),)
+            found = classify(model, words, seen, alone(factor), *key, **how).scores.argmax(1)
             for arm, guess in (("diffusion", found), ("bayes", best)):
                 where = {"metric": "accuracy_seen_in_noise", "arm": arm, "factor": factor, "sigma": sigma}
                 rows.append({**where, "n": len(index), "value": float((guess == truth).mean())})
@@ -228,10 +237,11 @@ def drawing(subject: Subject) -> Measured:
         rows.append({"metric": "coverage", **about, "value": coverage_of(features[how], features["other"])})
     arrays: dict[str, np.ndarray] = {}
     if subject.seed == 0:
-        few_said = SHOWN
-        strip = film(model, words, few_said, "05", "film")
-        arrays["film"] = np.stack([_bytes(frame) for frame in strip[:: max(1, len(strip) // 9)][:8] + strip[-1:]])
-        arrays["film_captions"] = np.array(few_said)
+        strip = film(model, words, SHOWN, "05", "film")
+        frames = np.linspace(0, len(strip) - 1, 9).round().astype(int)
+        arrays["film"] = _bytes(strip[frames])
+        arrays["film_sigmas"] = levels(len(strip) - 1, *model.range).numpy()[frames]
+        arrays["film_captions"] = np.array(SHOWN)
         arrays["drawn"] = _bytes(made["unguided"][:24])
         arrays["drawn_guided"] = _bytes(made["guided"][:24])
         arrays["drawn_asked"] = _bytes(real[:24])
@@ -268,15 +278,13 @@ def shift(subject: Subject) -> Measured:
     generative = subject.arm == "biased"
     arm = "image_given_text" if generative else "text_given_image"
     for domain, tied in (("in", TIED), ("shift", SHIFTED)):
-        index, pictures = drawn(subject, 256, domain, tied=tied)
+        index, pictures = drawn(subject, 256, domain, tied=tie(tied))
         truth, wall = world.labels(index, "shape"), world.labels(index, "background")
         shapes = world.factors["shape"]
         told = [world.facts(caption_of(world, int(i), world.named["ultra"])) for i in index]
         candidates = [[world.phrase.say(fact | {"shape": shape}) for shape in shapes] for fact in told]
         scores = scorer_of(subject, "05", "shift", subject.seed, domain)(pictures, candidates)
-        usual = np.where(
-            np.arange(len(shapes)) == wall[:, None], TIED + (1 - TIED) / len(shapes), (1 - TIED) / len(shapes)
-        )
+        usual = np.where(np.arange(len(shapes)) == wall[:, None], TIED, (1 - TIED) / (len(shapes) - 1))
         about = {"domain": domain, "n": len(index)}
         fair = scores if generative else scores - np.log(usual)
         for metric, score in (("accuracy", fair), ("accuracy_raw", scores)):

@@ -9,11 +9,9 @@ import numpy as np
 
 from falsework.core.evidence import Row
 from falsework.data.emoji import load_emoji
-from falsework.world.captions import level_codes
+from falsework.world.captions import level_codes, load_scenes
 from falsework.world.exact import ExactWorld
 from falsework.world.ladder import TEXTURE, ladder
-from falsework.world.render import render, to_unit
-from falsework.world.scene import EXACT
 
 DRAWING_SIGMAS = tuple(float(2.0 ** (k / 2)) for k in range(-4, 15))  # 1/4 to 128
 DRAWING_LEVELS = ("none", "group", "name", "name and style")
@@ -22,9 +20,9 @@ DRAWING_LEVELS = ("none", "group", "name", "name and style")
 @cache
 def scenes_world(order: str = "energy", texture: float = TEXTURE) -> ExactWorld:
     """Return all scenes of the small grammar, 16 x 16, with caption levels in one of two orders."""
-    scenes = EXACT.scenes()
-    pixels = to_unit(render(scenes)).reshape(len(EXACT), -1)
-    return ExactWorld(pixels, level_codes(scenes, order), texture=texture)
+    scenes = load_scenes("energy")
+    codes = scenes.codes if order == "energy" else level_codes(scenes.scenes, order)
+    return ExactWorld(scenes.unit, codes, texture=texture)
 
 
 @cache

@@ -35,17 +35,17 @@ def coverage(subject: Subject) -> Measured:
     (texture off), "drawings" (real pictures, with the same texture); "trained", a net that saw pictures and captions and
     nothing else: its coverage is its own, no exact number enters; "unconditional"; "reader", the lower bound.
     """
-    n = 32 if subject.preset == "smoke" else 192
+    n, skip = (8, 3) if subject.preset == "smoke" else (192, 1)
     if subject.arm in ("trained", "unconditional"):
         return _trained(subject)
     if subject.arm == "reader":
         return _bound(subject)
     if subject.arm == "drawings":
-        rows = climb(drawings_world(TEXTURE), DRAWING_SIGMAS, n, "08 drawings", subject.seed)
+        rows = climb(drawings_world(TEXTURE), DRAWING_SIGMAS[::skip], n, "08 drawings", subject.seed)
     else:
         order = "human" if subject.arm == "exact_human" else "energy"
         world = scenes_world(order, 0.0 if subject.arm == "exact_plain" else TEXTURE)
-        rows = climb(world, SIGMAS, n, "08", subject.seed)
+        rows = climb(world, SIGMAS[::skip], n, "08", subject.seed)
     J = {r["sigma"]: r["value"] for r in rows if r["metric"] == "J"}
     shown = ("coverage", "least_level")
     return Measured([r for r in rows if r["metric"] not in shown or J[r["sigma"]] >= LEAST_BITS])
@@ -61,7 +61,7 @@ def _trained(subject: Subject) -> Measured:
     paid, paid_exact  |x - D_c|^2 / sigma^2 per e-fold of noise: the net's and Bayes'
     """
     world, scenes = scenes_world(), load_scenes("energy")
-    n, sigmas = (16, SIGMAS[::3]) if subject.preset == "smoke" else (256, SIGMAS)
+    n, sigmas = (8, SIGMAS[::3]) if subject.preset == "smoke" else (256, SIGMAS)
     levels = TOLD if subject.arm == "trained" else TOLD[:1]
     words = subject.recipe.pairs.vocabulary
     found = errors(subject.model, words, world, scenes.captions, levels, sigmas, n, "08 trained", subject.seed)
@@ -123,11 +123,12 @@ def sweep(subject: Subject) -> Measured:
     """The staircase of the exact world under other textures, and in the human order: where does it stand and where not?"""
     if subject.arm != "exact":
         return Measured([])
-    n = 12 if subject.preset == "smoke" else 64
+    few = subject.preset == "smoke"
+    n, sigmas, textures = (4, SIGMAS[::3], TEXTURES[2:3]) if few else (64, SIGMAS, TEXTURES)
     rows: list[dict[str, Any]] = []
     for order in ("energy", "human"):
-        for texture in TEXTURES[::2] if subject.preset == "smoke" else TEXTURES:
-            found = climb(scenes_world(order, texture), SIGMAS, n, "08 sweep", subject.seed)
+        for texture in textures:
+            found = climb(scenes_world(order, texture), sigmas, n, "08 sweep", subject.seed)
             J = {r["sigma"]: r["value"] for r in found if r["metric"] == "J"}
             keep = [r for r in found if r["metric"] == "least_level" and J[r["sigma"]] >= LEAST_BITS]
             rows += [{**r, "order": order, "texture": texture} for r in keep]

@@ -123,9 +123,9 @@ class ExactWorld:
     def variance_between(self, name: str | None = None) -> float:
         """Return tr Cov(E[r | c]): the variance of pictures that a caption accounts for (all of it for None)."""
         weighted = self.renders * self.prior[:, None].astype(np.float32)
-        if name is None:
+        g = None if name is None else self.group(name)
+        if g is None or len(g.values) == self.N:  # a caption for each picture accounts for all of it
             return float(np.einsum("nd,nd->", weighted, self.renders, dtype=np.float64))
-        g = self.group(name)
         sums = np.add.reduceat(weighted[g.order], g.starts[:-1], axis=0).astype(np.float64)
         return float((np.square(sums).sum(1) / g.prior).sum())
 
