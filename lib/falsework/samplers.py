@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from falsework.core.errors import Refused
-from falsework.noise import log_snr_of, sigma_of
+from falsework.noise import like, log_snr_of, sigma_of
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
@@ -99,12 +99,12 @@ def guide_denoise(
         raise Refused(f"The guidance is {weight}, but must be 0 or more; 1 is none.")
 
     def guided(x: Tensor, log_snr_B: Tensor) -> Tensor:
-        with_words = denoise(x, log_snr_B)
-        sigma = float(sigma_of(log_snr_B[:1]))
-        if weight == 1 or not low < sigma < high:
+        with_words, sigma_B = denoise(x, log_snr_B), sigma_of(log_snr_B)
+        inside_B = (sigma_B > low) & (sigma_B < high)
+        if weight == 1 or not bool(inside_B.any()):
             return with_words
         without = blank(x, log_snr_B)
-        return without + weight * (with_words - without)
+        return torch.where(like(inside_B, x), without + weight * (with_words - without), with_words)
 
     return guided
 

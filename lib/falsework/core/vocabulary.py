@@ -55,7 +55,7 @@ class Vocabulary:
     def padded(self, captions: Sequence[str]) -> np.ndarray:
         """Return int64 (N, length): `encode`, filled up to the full length; "" is pads alone. Raises Refused as it does."""
         ids = np.full((len(captions), self.length), PAD, np.int64)
-        spoken = [k for k, caption in enumerate(captions) if caption]
+        spoken = [k for k, caption in enumerate(captions) if caption.strip()]
         if spoken:
             told = self.encode([captions[k] for k in spoken])
             ids[spoken, : told.shape[1]] = told

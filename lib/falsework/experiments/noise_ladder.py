@@ -81,7 +81,7 @@ def _rows(found: Errors, levels: tuple[str, ...], most: np.ndarray) -> list[dict
         rows.append({"metric": "J", "sigma": float(sigma), "value": float(bare[s]), "se": float(bare_se[s])})
     for number, level in enumerate(levels):
         told = left_bits(found.net[level], found.sigmas)[0]
-        worth, worth_se = left_bits(found.net["none"] - found.net[level], found.sigmas)
+        worth, worth_se = bare - told, left_bits(found.net["none"] - found.net[level], found.sigmas)[1]
         apart, apart_se = left_bits(found.apart[level], found.sigmas)
         for s, sigma in enumerate(found.sigmas):
             at = {"sigma": float(sigma), "level": number, "name": level}

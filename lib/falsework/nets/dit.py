@@ -197,7 +197,7 @@ class Paint(nn.Module):
 class DiT(nn.Module):
     """F: patches of the noisy picture and of the skip's estimate, through a trunk, to patches of what is to be added.
 
-    Raises Refused when S is no multiple of P, and for pictures of another size.
+    Raises Refused when S is no multiple of P.
     """
 
     def __init__(self, side: int, patch: int, width: int, depth: int, heads: int, words: int, length: int) -> None:
@@ -230,9 +230,6 @@ class DiT(nn.Module):
 
     def stem(self, seen_B6SS: Tensor) -> Tensor:
         """Return (B, T, C)."""
-        if seen_B6SS.shape[1:] != (6, self.side, self.side):
-            given, need = tuple(seen_B6SS.shape[2:]), (self.side, self.side)
-            raise Refused(f"The pictures are {given} pixels, but this net draws {need}.")
         return self.patches(seen_B6SS).flatten(2).transpose(1, 2) + self.place
 
     def forward(self, seen_B6SS: Tensor, log_snr_B: Tensor, heard: tuple[Tensor, Tensor]) -> Tensor:
@@ -262,7 +259,10 @@ class Denoiser(nn.Module):
         return self.clean(x, log_snr_B, self.net.hear(ids_BM))
 
     def clean(self, x: Tensor, log_snr_B: Tensor, heard: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the same for captions that were heard already."""
+        """Return the same for captions that were heard already; raises Refused for pictures of another size."""
+        if x.shape[1:] != (3, self.net.side, self.net.side):
+            need = f"(B, 3, {self.net.side}, {self.net.side})"
+            raise Refused(f"The pictures have shape {tuple(x.shape)}, but this net draws {need}.")
         sigma_B = sigma_of(log_snr_B)
         with torch.no_grad():  # nothing to learn here
             seen, base, reach = self.seen(x, sigma_B), self.skip(x, sigma_B), like(self.skip.reach(sigma_B), x)  # type: ignore[operator]

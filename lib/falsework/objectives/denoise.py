@@ -1,6 +1,6 @@
 """Take the noise out of a picture, whatever its amount: the loss of every diffusion model here (Ho et al. 2020; EDM).
 
-    E over x, eps and ln sigma of  w |x - D(x + sigma eps)|^2 / 2     (nats per e-fold of noise when w = 1 / sigma^2)
+    E over x, eps and ln sigma of  w |x - D(x + sigma eps)|^2 / 2     (with w = 2 / sigma^2, nats per e-fold of noise)
 
 A weighting says what an error counts at a sigma, given `rest`, the deviation per number that the net's skip leaves there.
 

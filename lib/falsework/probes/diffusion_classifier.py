@@ -17,11 +17,13 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
 from falsework.core.artefacts import key_of, write_atomic
+from falsework.core.dataset import digest_arrays
 from falsework.core.errors import Refused
 from falsework.core.rng import rng
 from falsework.core.vocabulary import Vocabulary
@@ -82,23 +84,31 @@ def classify(
 
     Sigmas and noise are functions of the keys, the picture's number and the stage. stages: how many draws for how many
     candidates. shared: one noise for all candidates of a picture; without it each has its own, which is the mistake to
-    see. seen: sigma of noise that the pictures have already; low and high are of what is added to it. kept: a file for
-    what is done, so that a second call goes on from there and ends with the same result.
+    see. seen: sigma of noise that the pictures have already; low and high are of what is added to it. kept: a file of
+    this net's for what is done, so that a second call goes on from there and ends with the same result.
 
     Raises Refused for fewer than two candidates, pictures of another size, sigma outside the range that the net was
-    trained in, and schedules with a stage that draws or keeps nothing.
+    trained in or that does not rise, and schedules with a stage that draws or keeps nothing.
     """
     captions, index_NK = rows_of(candidates, len(pictures))
     side = model.net.side
     if pictures.ndim != 4 or pictures.shape[1:] != (side, side, 3) or pictures.dtype != np.float32:
         need = f"float32 (N, {side}, {side}, 3)"
         raise Refused(f"The pictures are {pictures.dtype} {pictures.shape}, but must be {need} around [-1, 1].")
+    if not 0 < low < high:
+        raise Refused(f"The noise goes from sigma {low:g} to {high:g}, but must rise from above 0.")
     for sigma in (low, high):
         check_sigma(math.hypot(sigma, seen), *model.range)
     if not stages or any(stage.draws < 1 or stage.keep < 1 for stage in stages):
         raise Refused(f"The schedule is {tuple(stages)!r}, but needs stages that draw and keep one or more each.")
     asked = key_of(
-        {"keys": repr(keys), "stages": repr(stages), "noise": [low, high, shared, seen], "captions": captions}
+        {
+            "keys": repr(keys),
+            "stages": repr(stages),
+            "noise": [low, high, shared, seen],
+            "captions": captions,
+            "data": digest_arrays(pictures, index_NK),
+        }
     )
     N, K = index_NK.shape
     scores, evaluations, done = _resumed(kept, asked, N, K)
@@ -184,7 +194,7 @@ def _resumed(kept: Path | None, asked: str, N: int, K: int) -> tuple[np.ndarray,
             with np.load(kept, allow_pickle=False) as found:
                 if str(found["asked"]) == asked and found["scores"].shape == (N, K):
                     return found["scores"], found["evaluations"], int(found["done"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             pass  # a file that was cut short: begin again
     return np.full((N, K), -np.inf), np.zeros(N, np.int64), 0
 

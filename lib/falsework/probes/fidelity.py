@@ -8,7 +8,6 @@ Dimension key: N drawn pictures, M real ones, D numbers or features.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import sqrtm
 
 from falsework.core.errors import Refused
 
@@ -17,7 +16,7 @@ NEAREST = 5
 
 def _distances(a_ND: np.ndarray, b_MD: np.ndarray) -> np.ndarray:
     """Return float64 (N, M): squared distances."""
-    a, b = a_ND.astype(np.float64), b_MD.astype(np.float64)
+    a, b = (np.asarray(x, dtype=np.float64) for x in (a_ND, b_MD))
     square = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T
     return square.clip(min=0)
 
@@ -34,8 +33,8 @@ def off_render(pictures: np.ndarray, renders_MD: np.ndarray) -> float:
 
     pictures: (N, ...) in the range of the renders. Raises Refused for fewer than two pictures and those not finite.
     """
-    flat = _flat(pictures, "pictures")
-    parts = [_distances(flat[i : i + 64], renders_MD).min(1) for i in range(0, len(flat), 64)]
+    flat, renders = _flat(pictures, "pictures"), renders_MD.astype(np.float64)
+    parts = [_distances(flat[i : i + 64], renders).min(1) for i in range(0, len(flat), 64)]
     return float(np.sqrt(np.concatenate(parts).mean() / flat.shape[1]))
 
 
@@ -47,8 +46,10 @@ def frechet(drawn_ND: np.ndarray, real_MD: np.ndarray) -> float:
     """
     a, b = _flat(drawn_ND, "drawn").astype(np.float64), _flat(real_MD, "real").astype(np.float64)
     c, d = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
-    root = np.real(sqrtm(c @ d))
-    return max(0.0, float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(c + d - 2 * root)))
+    values, vectors = np.linalg.eigh(c)
+    half = vectors * np.sqrt(values.clip(min=0)) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(half @ d @ half).clip(min=0)).sum()  # tr (C C')^(1/2), by a symmetric matrix
+    return float(max(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(c + d) - 2 * shared, 0.0))
 
 
 def coverage_of(drawn_ND: np.ndarray, real_MD: np.ndarray, nearest: int = NEAREST) -> float:
@@ -60,7 +61,8 @@ def coverage_of(drawn_ND: np.ndarray, real_MD: np.ndarray, nearest: int = NEARES
     if len(real) <= nearest:
         raise Refused(f"There are {len(real)} real pictures, but their {nearest} nearest others are asked for.")
     ball_M = np.sort(_distances(real, real), axis=1)[:, nearest]
-    return float((_distances(real, _flat(drawn_ND, "drawn")).min(1) < ball_M).mean())
+    near_M = _distances(real, _flat(drawn_ND, "drawn")).min(1)
+    return float(((near_M < ball_M) | (near_M == 0)).mean())  # copies of one picture have balls without size
 
 
 def copied(drawn_ND: np.ndarray, trained_MD: np.ndarray, held_MD: np.ndarray) -> float:

@@ -84,9 +84,16 @@ def _best(
 def left_bits(square_Sn: np.ndarray, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return 1/2 int_s^inf E[square] d(1/u^2) in bits and its standard error, each (S,).
 
-    Above the largest sigma the error is taken to stay what it is there.
+    Between two noise levels the error is taken to be a power of sigma, which is exact for one that stays as it is (all
+    noise) and for one that shrinks with the noise (none); above the largest it is taken to stay. The trapezoid rule
+    would give 7 % too much there, with steps of 1.59.
     """
-    return area_bits(square_Sn, sigmas, float(square_Sn[-1].mean()))
+    paid = square_Sn.mean(1) / sigmas**2  # per unit of 2 ln sigma, halved: nats per e-fold
+    a, b = paid[:-1], paid[1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where((a > 0) & (b > 0) & (a != b), (a - b) / np.log(a / b), (a + b) / 2)
+    parts = np.append(mean * np.diff(np.log(sigmas)), paid[-1] / 2)
+    return parts[::-1].cumsum()[::-1] * BITS, area_bits(square_Sn, sigmas, 0.0)[1]
 
 
 def lower_bound(entropy_bits: float, log_q_Sn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

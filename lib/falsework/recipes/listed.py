@@ -40,7 +40,7 @@ class Listed:
     tied: share of the pictures whose shape goes with the background, the first shape on the first wall and so on; the
     others are drawn as the world is. texture: its deviation.
 
-    Raises Refused for an unknown level, none of them, and a share outside [0, 1].
+    Raises Refused for an unknown level, none of them, a share outside [0, 1], and a texture below 0.
     """
 
     levels: tuple[str, ...] = TOLD
@@ -56,6 +56,8 @@ class Listed:
         for name in ("loose", "tied"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Refused(f"The share {name} is {getattr(self, name)}, but must lie between 0 and 1.")
+        if not self.texture >= 0:
+            raise Refused(f"The texture is {self.texture}, but must be a deviation of 0 or more.")
 
     @property
     def dataset(self) -> EnumeratedScenes:
@@ -85,14 +87,19 @@ class Listed:
     def nearest(self, caption: str) -> str | None:
         """Return None for a sentence of the training captions, else the sentence that states what this one names."""
         world = self.dataset
-        facts = world.phrase.parse(caption) if caption else {}
-        if facts is not None and not set(facts) - set(world.named[TOLD[-1]]):
+        every = world.named[TOLD[-1]]
+        facts = world.phrase.parse(caption) if caption.strip() else {}
+        if facts is not None and not set(facts) - set(every):
             return None
         said, found = f" {caption} ", {}
-        for factor in world.named[TOLD[-1]]:
-            others = {w for f, values in world.factors.items() if f != factor for v in values for w in v.split()}
+        for factor in every:
+            others = {v for f, values in world.factors.items() if f != factor for v in values}
             for value in world.factors[factor]:
-                if f" {value} " in said and not set(value.split()) <= others:
+                alone = (
+                    world.phrase.say({factor: value}).removeprefix("a thing").removeprefix(" ")
+                )  # "lit from the left"
+                unlike = not any(set(value.split()) <= set(v.split()) for v in others)
+                if f" {alone} " in said or (unlike and f" {value} " in said):
                     found[factor] = value
         return world.phrase.say(found)
 
