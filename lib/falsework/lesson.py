@@ -37,10 +37,10 @@ DIAL: list[tuple[str, str, float | None]] = [
     ("02", "DALL-E 1", 20.3),
     ("03", "CLIP", 9.6),
     ("04", "captioners", 17.2),
-    ("05", "diffusion classifier", None),
+    ("05", "diffusion classifier", 7.6),
     ("06", "DALL-E 2", None),
     ("07", "DALL-E 3", None),
-    ("08", "noise ladder", None),
+    ("08", "noise ladder", 7.6),
     ("09", "without captions", None),
     ("10", "verdicts", 0.0),
 ]

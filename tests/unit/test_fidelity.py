@@ -117,7 +117,6 @@ def test_a_cloud_that_fell_to_a_point_covers_almost_nothing_and_half_a_cloud_hal
     assert coverage_of(real, two) == 0.5
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="fidelity.coverage_of: such a picture's ball is empty")
 def test_pictures_that_are_there_many_times_are_covered_by_themselves_too():
     real = np.repeat(draw(20, 6), NEAREST + 1, 0)
     assert coverage_of(real, real) == 1

@@ -203,7 +203,6 @@ def figures(seeds: int, yours: bool) -> dict[str, Callable[[], Figure]]:
         "recognised": lambda: diffusion.recognised(of(classified())),
         "seen_in_noise": lambda: diffusion.seen_in_noise(of(noisy())),
         "passes": lambda: diffusion.passes(of(noisy())),
-        "schedules": lambda: diffusion.schedules(of(classified())),
         "shifted": lambda: diffusion.shifted(of(moved())),
         "features": lambda: diffusion.features(of(probed())),
         "talk": lambda: noise_ladder.talk(ladder(), THUMBS, SIGMAS, CAPTIONS, "124 fff 08a " * 60),
@@ -231,7 +230,6 @@ SAID = {
         "the net that draws 0.49 at 0.25, 0.48 at 0.5",
     ],
     "passes": ["the same noise for all: 0.50 with 1, 0.54 with 2", "own for each: 0.20 with 1", "0.55 with 32"],
-    "schedules": ["colour: 0.90 before, 0.88 at 26 % of the looks", "light: 0.60 before, 0.58 at 44 %"],
     "shifted": [
         "all pictures, the net that draws: 95 of 100 tied, as in training 0.70, only half tied 0.66",
         "the captioner: on the usual wall 0.90, on another wall 0.40",
@@ -284,7 +282,6 @@ YOURS = {
     "recognised": "Yours: background 0.87, colour 0.81,",
     "seen_in_noise": "Yours, colour: 0.80 at 0.25,",
     "passes": "Yours: 0.45 at 1,",
-    "schedules": "Yours: background 0.85,",
     "shifted": "only half tied 0.66 (yours 0.63, 0.59)",
     "features": "Yours: background 0.87,",
     "talk": "Yours: every pixel from",
@@ -362,9 +359,10 @@ def test_a_film_and_what_is_drawn_are_said() -> None:
 
 def test_the_fidelity_table_has_a_row_for_each_way_of_drawing() -> None:
     found = diffusion.fidelity_table(table(shown(), 3, True))
-    assert list(found.index[:2]) == ["told its caption", "told its caption (yours)"] and len(found) == 10
-    assert found.loc["told its caption", "off any render"] == pytest.approx(0.3)
-    assert found.loc["real pictures (yours)", "coverage"] == pytest.approx(0.45)
+    assert list(found["drawn"][:2]) == ["told its caption", "told its caption (yours)"] and len(found) == 10
+    found = found.set_index("drawn")
+    assert found.loc["told its caption", "off any render"] == "0.30"
+    assert found.loc["real pictures (yours)", "coverage"] == "0.45"
     assert list(found.columns) == [*BEST, "off any render", "Fréchet distance", "coverage"]
     assert len(diffusion.fidelity_table(table([r for r in shown() if r["metric"] == "drawn_right"]))) == 4
 
@@ -385,7 +383,6 @@ def test_labels_are_moved_apart_in_order() -> None:
     [
         (lambda: diffusion.recognised(table(noisy())), "rows of 'accuracy'"),
         (lambda: diffusion.passes(table(classified())), "'accuracy_by_draws'"),
-        (lambda: diffusion.schedules(table(classified()).assign(arm="clip")), "arm 'diffusion'"),
         (lambda: noise_ladder.talk(coverage(without=("exact",)), THUMBS, SIGMAS, CAPTIONS), "arm 'exact'"),
         (lambda: noise_ladder.controls(table(classified())), "exact arms"),
         (lambda: noise_ladder.bracket(coverage(), "gigantic"), "'gigantic'"),

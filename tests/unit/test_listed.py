@@ -212,7 +212,6 @@ def test_padded_is_encode_filled_up_whatever_stands_beside_it():
         words.padded(["a a a a a"])
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="padded takes blanks alone for a sentence")
 def test_a_caption_of_blanks_alone_is_silent_too():
     words = Vocabulary(("a", "thing"), 4)
     assert np.array_equal(words.padded(["  "]), words.padded([""]))
@@ -264,7 +263,6 @@ def test_whatever_words_are_thrown_together_the_nearest_sentence_states_no_more_
             assert factor in EVERY and f" {value} " in f" {caption} "
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="nearest: left and right are words of places too")
 def test_a_light_that_is_named_in_other_words_is_not_lost():
     assert STRICT.nearest("red circle lit from the left") == "a red circle lit from the left"
 

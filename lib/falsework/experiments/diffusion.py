@@ -237,11 +237,11 @@ def drawing(subject: Subject) -> Measured:
         rows.append({"metric": "coverage", **about, "value": coverage_of(features[how], features["other"])})
     arrays: dict[str, np.ndarray] = {}
     if subject.seed == 0:
-        strip = film(model, words, SHOWN, "05", "film")
+        strip = np.concatenate([film(model, words, [said], "05", "film") for said in FILM], 1)  # one noise for all
         frames = np.linspace(0, len(strip) - 1, 9).round().astype(int)
         arrays["film"] = _bytes(strip[frames])
         arrays["film_sigmas"] = levels(len(strip) - 1, *model.range).numpy()[frames]
-        arrays["film_captions"] = np.array(SHOWN)
+        arrays["film_captions"] = np.array(FILM)
         arrays["drawn"] = _bytes(made["unguided"][:24])
         arrays["drawn_guided"] = _bytes(made["guided"][:24])
         arrays["drawn_asked"] = _bytes(real[:24])
@@ -257,6 +257,14 @@ SHOWN = (
 )
 
 
+FILM = (
+    "",
+    "a thing on a night background",
+    "a large red thing in the upper left on a night background",
+    SHOWN[0],
+)
+
+
 def _bytes(pictures: np.ndarray) -> np.ndarray:
     """Return uint8 of pictures around [-1, 1]."""
     return np.clip((pictures + 1) * 127.5, 0, 255).round().astype(np.uint8)
@@ -269,8 +277,8 @@ def shift(subject: Subject) -> Measured:
     """The shape named by nets that saw shape and wall go together in 95 % of pictures; where it is 95 % and where 50 %.
 
     The candidates are the picture's own ultra caption with every shape, so the wall is told. Both are used through Bayes
-    with all shapes equally likely: what a captioner says is divided by how often training said it, exactly.
-    "accuracy_raw": the captioner as it speaks.
+    with the p(c) of their lessons, which is known exactly: a captioner's p(c | x) holds it, and log p(x | c) gets it
+    added. "accuracy_even": with all shapes equally likely instead, what a captioner says divided by p(c).
     """
     if subject.arm not in ("biased", "biased_captioner"):
         return Measured([])
@@ -286,8 +294,9 @@ def shift(subject: Subject) -> Measured:
         scores = scorer_of(subject, "05", "shift", subject.seed, domain)(pictures, candidates)
         usual = np.where(np.arange(len(shapes)) == wall[:, None], TIED, (1 - TIED) / (len(shapes) - 1))
         about = {"domain": domain, "n": len(index)}
-        fair = scores if generative else scores - np.log(usual)
-        for metric, score in (("accuracy", fair), ("accuracy_raw", scores)):
+        habit = np.log(usual)
+        even = scores if generative else scores - habit
+        for metric, score in (("accuracy", even + habit), ("accuracy_even", even)):
             right = score.argmax(1) == truth
             rows.append({"metric": metric, "arm": arm, **about, "value": float(right.mean())})
             for bound in (1, 0):

@@ -321,7 +321,7 @@ def seen_in_noise(table: pd.DataFrame) -> Figure:
             ax.fill_between(ticks, *(list(line.values()) for line in lines.values()), color=PALE, zorder=0)
         ax.axhline(1 / len(EXACT.factors[factor]), color=QUIET, ls=":", lw=1.4)
         noise_axis(ax, ticks, "noise σ in the picture")
-        ax.set(title=factor, ylim=(0, 1.04))
+        ax.set(title=factor, ylim=(-0.03, 1.04))
         said = {a: ", ".join(f"{v:.2f} at {s:g}" for s, v in line.items()) for a, line in lines.items()}
         told.append(f"{factor}: {'; '.join(f'{MARKS[a][0]} {words}' for a, words in said.items())}")
     for arm, y, hue in (("bayes", 0.34, INK), ("diffusion", 0.25, BLUE), ("chance", 0.04, QUIET)):
@@ -358,33 +358,6 @@ def passes(table: pd.DataFrame) -> Figure:
     return finish(drawing, f"Colours named rightly, by looks for each caption. {'; '.join(told)}." + own)
 
 
-def schedules(table: pd.DataFrame) -> Figure:
-    """Return what dropping hopeless captions early saves and costs; table: rows of the classifier measure."""
-    sets = {m: pick(table, m, arm="diffusion") for m in ("accuracy", "accuracy_pruned", "evaluations_share")}
-    factors = [f for f in dict.fromkeys(sets["accuracy_pruned"]["factor"]) if f in set(sets["accuracy"]["factor"])]
-    drawing, axes = canvas(8.5, 3.9)
-    ax, told, ends = axes[0, 0], [], []
-    for factor in factors:
-        full, pruned, cost = (rows[rows["factor"] == factor] for rows in sets.values())
-        x, (before, after) = 100 * level(cost)[0], (level(full)[0], level(pruned)[0])
-        ax.plot([100, x], [before, after], color=QUIET, lw=1.5, zorder=1)
-        ax.plot(100, before, ls="", **{**RING, "mec": BLUE, "clip_on": False})
-        ax.plot(x, after, ls="", **DOT)
-        for rows, at in ((full, 100), (pruned, x)):
-            if len(sides(rows)[1]):
-                star(ax, at, sides(rows)[1]["value"].mean(), BLUE, clip_on=False)
-        ends.append((x, after))
-        told.append(f"{factor}: {before:.2f} before, {after:.2f} at {x:.0f} % of the looks")
-    for factor, (x, _), y in zip(factors, ends, apart([y for _, y in ends], 0.06)):
-        ax.text(x - 2, y, factor, ha="right", va="center", fontsize=10.5)
-    ax.set(xlim=(min(x for x, _ in ends) - 16, 101), ylim=(min(0.45, min(y for _, y in ends)) - 0.05, 1.05))
-    ax.set_xticks([t for t in (20, 40, 60, 80, 100) if t > ax.get_xlim()[0]])
-    ax.set(xlabel="looks through the net, of 100 in the full schedule", ylabel="share named rightly")
-    foot(drawing, sets["accuracy_pruned"], "ring: all looks; dot: hopeless captions dropped early", y=-0.03)
-    own = yours(sets["accuracy_pruned"], "factor")
-    return finish(drawing, f"Dropping hopeless captions early. {'; '.join(told)}." + own)
-
-
 # ---- under shift
 
 
@@ -418,7 +391,7 @@ def shifted(table: pd.DataFrame) -> Figure:
             ax.text(1.15, y, SIDES[arm][0], color=SIDES[arm][1], va="center", weight="bold", fontsize=11)
         ax.set_title(title, fontsize=12)
         ax.set_xticks([0, 1], list(ends.values()))
-        ax.set(xlim=(-0.3, 1.9 if last else 1.3), ylim=(0, 1.04))
+        ax.set(xlim=(-0.3, 1.9 if last else 1.3), ylim=(-0.03, 1.04))
         ax.axhline(0.25, color=QUIET, ls=":", lw=1.4)
     axes[0, 0].set_ylabel("shapes named rightly")
     axes[0, 0].text(-0.28, 0.265, "chance", color=QUIET, fontsize=10)
@@ -503,6 +476,5 @@ def fidelity_table(table: pd.DataFrame) -> pd.DataFrame:
     out = every.pivot_table(index="drawn", columns="column", values="value", aggfunc="mean")
     order = [way + end for way in WAYS.values() for end in ("", " (yours)")]
     columns = [c for c in (*dict.fromkeys(rows["factor"]), *rest.values()) if c in out]
-    return (
-        out.reindex([way for way in order if way in out.index])[columns].rename_axis(index=None, columns=None).round(2)
-    )
+    out = out.reindex([way for way in order if way in out.index])[columns].rename_axis(index="drawn", columns=None)
+    return out.map(lambda v: "" if np.isnan(v) else f"{v:.2f}").reset_index()
