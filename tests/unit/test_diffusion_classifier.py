@@ -21,6 +21,7 @@ from falsework.probes.diffusion_classifier import (
     PRUNED,
     Classified,
     Stage,
+    _stays,
     by_diffusion,
     classify,
     evaluations_of,
@@ -220,14 +221,34 @@ def test_what_a_schedule_costs_is_counted():
     assert evaluations_of(FULL, 8) == FULL[0].draws * 8
     assert evaluations_of((Stage(3, 3), Stage(5, 2), Stage(16, 1)), 8) == 3 * 8 + 5 * 3 + 16 * 2
     assert evaluations_of((Stage(3, 9), Stage(5, 9)), 4) == 8 * 4  # more than there are cannot be kept
-    assert evaluations_of(PRUNED, 8) < evaluations_of(FULL, 8) / 2
+    assert evaluations_of((Stage(2, 1), Stage(50, 1)), 8) == 2 * 8  # who is alone is asked no more
+    assert evaluations_of(PRUNED, 8) == evaluations_of(FULL, 8)  # the most a race can cost
 
 
-@pytest.mark.parametrize("stages", [FULL, PRUNED, (Stage(2, 5), Stage(3, 1), Stage(4, 7)), (Stage(600, 1),)])
+@pytest.mark.parametrize("stages", [FULL, (Stage(2, 5), Stage(3, 1), Stage(4, 7)), (Stage(600, 1),)])
 def test_the_net_is_asked_as_often_as_the_schedule_says(stages):
     net, (_, pictures) = exact_net(), scenes(3)
     found = ask(net, pictures, LONG, stages=stages)
     assert found.evaluations.tolist() == [evaluations_of(stages, 8)] * 3 and net.asked == found.evaluations.sum()
+
+
+def test_a_race_is_counted_pass_by_pass_and_ends_when_one_is_left():
+    net, (_, pictures) = exact_net(), scenes(40)
+    found = ask(net, pictures, LONG, stages=PRUNED)
+    assert net.asked == found.evaluations.sum() < 0.7 * 40 * evaluations_of(PRUNED, 8)
+    decided = np.isfinite(found.scores).sum(1) == 1
+    assert decided.any() and (found.evaluations[decided] <= evaluations_of(PRUNED, 8)).all()
+    assert (found.evaluations >= 8 * PRUNED[0].draws).all()
+
+
+def test_a_race_drops_who_is_surely_worse_and_nobody_else():
+    """Errors of three runners by hand: the second behind by 1 each time, the third by 1 on average."""
+    first = np.array([3.0, 1.0, 2.0, 4.0])
+    behind = np.array([[0, 0, 0, 0], [1.0, 1.1, 0.9, 1.0], [9.0, -7.0, 8.0, -6.0]])
+    nats = (first + behind)[None]
+    assert _stays(nats, np.ones((1, 3), bool), Stage(4, sure=1.5)).tolist() == [[True, False, True]]
+    assert _stays(nats, np.ones((1, 3), bool), Stage(4, sure=1e9)).tolist() == [[True, True, True]]
+    assert _stays(nats, np.ones((1, 3), bool), Stage(4, keep=1)).tolist() == [[True, False, False]]
 
 
 def test_dropping_others_changes_nothing_for_those_who_stay():
@@ -404,9 +425,9 @@ def test_a_file_of_something_else_is_begun_again(tmp_path):
             {"high": 199.0, "seen": 50.0},
             r"^The noise is sigma 205\.\d+, but this net was trained from 0\.001 to 200\.$",
         ),
-        ({"stages": ()}, r"^The schedule is \(\), but needs stages that draw and keep one or more each\.$"),
-        ({"stages": (Stage(0, 1),)}, r"^The schedule is \(Stage\(draws=0, keep=1\),\), but needs stages"),
-        ({"stages": (Stage(2, 0), Stage(2, 1))}, r"^The schedule is \(Stage\(draws=2, keep=0\), .*, but needs stages"),
+        ({"stages": ()}, r"^The schedule is empty, but needs stages that draw and keep one or more each\.$"),
+        ({"stages": (Stage(0, 1),)}, r"^The schedule is 0 draws, 1 kept, but needs stages"),
+        ({"stages": (Stage(2, 0), Stage(2, 1))}, r"^The schedule is 2 draws, 0 kept, .*, but needs stages"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_the_net_is(change, said):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,14 +37,19 @@ CHUNK = 64  # pictures whose result is kept at once
 
 
 class Stage(NamedTuple):
-    """`draws` further noise levels for every candidate still in play, then all but the best `keep` are dropped."""
+    """`draws` further noise levels for every candidate still in play; then some are dropped.
+
+    keep: at most so many stay, the best. sure: those are dropped whose mean error lies so many standard errors above the
+    best one's, by the differences under the same noise: a race (Maron and Moore 1997). Who is alone is asked no more.
+    """
 
     draws: int
-    keep: int
+    keep: int = sys.maxsize
+    sure: float = math.inf
 
 
 FULL = (Stage(24, 1),)
-PRUNED = (Stage(2, 3), Stage(4, 2), Stage(6, 1))  # of many candidates most are hopeless at first sight
+PRUNED = (Stage(6, sure=1.5), *(Stage(2, sure=1.5),) * 9)  # of many candidates most are hopeless at first sight
 
 
 class Classified(NamedTuple):
@@ -54,10 +60,10 @@ class Classified(NamedTuple):
 
 
 def evaluations_of(stages: Sequence[Stage], candidates: int) -> int:
-    """Return how many forward passes a schedule costs for one picture."""
+    """Return how many forward passes a schedule costs for one picture; the most it can cost, if it drops by `sure`."""
     cost, left = 0, candidates
     for stage in stages:
-        cost += stage.draws * left
+        cost += stage.draws * left * (left > 1)
         left = min(left, stage.keep)
     return cost
 
@@ -100,7 +106,8 @@ def classify(
     for sigma in (low, high):
         check_sigma(math.hypot(sigma, seen), *model.range)
     if not stages or any(stage.draws < 1 or stage.keep < 1 for stage in stages):
-        raise Refused(f"The schedule is {tuple(stages)!r}, but needs stages that draw and keep one or more each.")
+        given = ", ".join(f"{stage.draws} draws, {stage.keep} kept" for stage in stages) or "empty"
+        raise Refused(f"The schedule is {given}, but needs stages that draw and keep one or more each.")
     asked = key_of(
         {
             "keys": repr(keys),
@@ -151,10 +158,12 @@ def _chunk(
     """Return scores (n, K) and evaluations (n,) of some pictures."""
     device = heard[0].device
     x = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).to(device)
-    alive = np.ones(index_NK.shape, bool)
-    sums, draws = np.zeros(index_NK.shape), np.zeros(index_NK.shape, np.int64)
+    alive, draws = np.ones(index_NK.shape, bool), np.zeros(index_NK.shape, np.int64)
+    nats_nKJ = np.full((*index_NK.shape, sum(stage.draws for stage in stages)), np.nan)
+    seen_J = 0
     for number, stage in enumerate(stages):
-        rows, columns = np.nonzero(alive)
+        asked = alive & (alive.sum(1, keepdims=True) > 1)
+        rows, columns = np.nonzero(asked)
         step = max(1, BLOCK // stage.draws)
         for start in range(0, len(rows), step):
             who, which = rows[start : start + step], columns[start : start + step]
@@ -168,23 +177,35 @@ def _chunk(
             sigma = torch.from_numpy(np.concatenate([sigma for sigma, _ in told]).astype(np.float32)).to(device)
             eps = torch.from_numpy(np.concatenate([eps for _, eps in told])).to(device)
             clean = x[who].repeat_interleave(stage.draws, 0)
-            asked = np.repeat(index_NK[who, which], stage.draws)
+            words = np.repeat(index_NK[who, which], stage.draws)
             noisy = add_noise(clean, eps, log_snr_of(sigma))
             whole = torch.hypot(sigma, torch.full_like(sigma, noise.seen))  # what was there, and what was added
-            guess = model.clean(noisy, log_snr_of(whole), tuple(part[asked] for part in heard))
+            guess = model.clean(noisy, log_snr_of(whole), tuple(part[words] for part in heard))
             if noise.seen:  # of a picture with noise u in it, E[y | x] = D + (u / s)^2 (x - D)
                 guess = torch.lerp(guess, noisy, like((noise.seen / whole) ** 2, noisy))
             nats = ((clean - guess).square().flatten(1).sum(1) / sigma**2).double().cpu().numpy()
-            sums[who, which] += nats.reshape(-1, stage.draws).sum(1)
-        draws += stage.draws * alive
+            nats_nKJ[who, which, seen_J : seen_J + stage.draws] = nats.reshape(-1, stage.draws)
+        draws += stage.draws * asked
+        seen_J += stage.draws
         if number + 1 < len(stages):
-            mean = np.where(alive, sums / draws, np.inf)
-            best = np.argsort(mean, axis=1, kind="stable")[:, : stage.keep]
-            kept = np.zeros_like(alive)
-            np.put_along_axis(kept, best, True, axis=1)
-            alive &= kept
-    span = math.log(noise.high / noise.low)
-    return np.where(alive, -span * sums / draws, -np.inf), draws.sum(1)
+            alive &= _stays(nats_nKJ[:, :, :seen_J], alive, stage)
+    span, mean = math.log(noise.high / noise.low), np.nansum(nats_nKJ, 2) / draws
+    return np.where(alive, -span * mean, -np.inf), draws.sum(1)
+
+
+def _stays(nats_nKj: np.ndarray, alive: np.ndarray, stage: Stage) -> np.ndarray:
+    """Return bool (n, K): who is asked again, from the errors of all draws so far (NaN where none was made)."""
+    sums, draws = np.nansum(nats_nKj, 2), np.isfinite(nats_nKj).sum(2)
+    mean = np.where(alive, sums / draws, np.inf)
+    kept = np.zeros_like(alive)
+    np.put_along_axis(kept, np.argsort(mean, axis=1, kind="stable")[:, : stage.keep], True, axis=1)
+    if math.isfinite(stage.sure):
+        best = mean.argmin(1)
+        behind = nats_nKj - np.take_along_axis(nats_nKj, best[:, None, None], 1)
+        lead, count = np.nansum(behind, 2) / draws, np.maximum(draws - 1, 1)
+        square = np.nansum(np.square(behind - lead[:, :, None]), 2) / count / draws
+        kept &= ~(lead > stage.sure * np.sqrt(square)) | (np.arange(len(mean[0])) == best[:, None])
+    return kept
 
 
 def _resumed(kept: Path | None, asked: str, N: int, K: int) -> tuple[np.ndarray, np.ndarray, int]:
