@@ -673,10 +673,10 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         floor="p(text given image) at equal FLOPs",
         ceiling="the exact Bayes classifier",
-        scope="a spurious correlation of 95 % in training falls to 50 % in test; both used through Bayes' rule",
-        pitfall="Both must use the same p(c).",
+        scope="shape and wall go together in 95 % of training and 50 % of test; Bayes' rule with the p(c) of training",
+        pitfall="Both must use the same p(c): with even p(c) a captioner that knows only the wall falls below chance.",
         linked=("C16",),
-        shown=("binding_accuracy",),
+        shown=("accuracy_even",),
     ),
     Claim(
         id="C18",
