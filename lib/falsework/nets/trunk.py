@@ -49,7 +49,8 @@ class Attention(nn.Module):
 
     def forward(self, x_BTC: Tensor, causal: bool, cache: KVCache | None, layer: int) -> Tensor:
         B, T, C = x_BTC.shape
-        q, k, v = self.qkv(x_BTC).view(B, T, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
+        # cut, then shaped: the gradient of one permuted block would be stacked and copied
+        q, k, v = (part.view(B, T, self.heads, -1).transpose(1, 2) for part in self.qkv(x_BTC).chunk(3, -1))
         if cache is not None:
             k, v = cache.extend(layer, k, v)
         # With a filled cache a single query may look at everything; more than one needs the causal square at its end.
@@ -74,7 +75,8 @@ class CrossAttention(nn.Module):
     def forward(self, x_BTC: Tensor, context_BMC: Tensor) -> Tensor:
         B, T, C = x_BTC.shape
         q = self.q(x_BTC).view(B, T, self.heads, -1).transpose(1, 2)
-        k, v = self.kv(context_BMC).view(B, context_BMC.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        parts = self.kv(context_BMC).chunk(2, -1)
+        k, v = (part.view(B, context_BMC.shape[1], self.heads, -1).transpose(1, 2) for part in parts)
         return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B, T, C))
 
 
