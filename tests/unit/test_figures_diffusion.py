@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from falsework.core.errors import Refused
-from falsework.figures import Figure, diffusion, noise_ladder
+from falsework.figures import Figure, diffusion, noise, noise_ladder
 from falsework.world.scene import EXACT
 
 Rows = list[dict[str, object]]
@@ -187,7 +187,7 @@ CAPTIONS = {
     "short": "a large red thing",
     "ultra": "a large red star",
 }
-THUMBS = diffusion.in_noise(ONE, SIGMAS)
+THUMBS = noise.in_noise(ONE, SIGMAS)
 GUESS = {"dog face": [0.9, 0.5, 0.1]}
 
 
@@ -368,13 +368,13 @@ def test_the_fidelity_table_has_a_row_for_each_way_of_drawing() -> None:
 
 
 def test_thumbnails_go_from_the_picture_to_noise() -> None:
-    seen = diffusion.in_noise(ONE, (0.001, 64.0)).astype(int)
+    seen = noise.in_noise(ONE, (0.001, 64.0)).astype(int)
     assert np.abs(seen[0] - ONE).max() <= 1
     assert abs(np.corrcoef(seen[1].ravel(), ONE.ravel())[0, 1]) < 0.15
 
 
 def test_labels_are_moved_apart_in_order() -> None:
-    moved_apart = diffusion.apart([0.5, 0.1, 0.5, 0.9], 0.2)
+    moved_apart = noise.apart([0.5, 0.1, 0.5, 0.9], 0.2)
     assert np.diff(np.sort(moved_apart)).min() > 0.199 and np.argmin(moved_apart) == 1 and np.argmax(moved_apart) == 3
 
 

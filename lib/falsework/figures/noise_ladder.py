@@ -20,7 +20,7 @@ from matplotlib.transforms import blended_transform_factory
 from falsework.core.errors import Refused
 from falsework.figures import INK, PAPER, QUIET, SERIES, Figure, canvas, finish
 from falsework.figures.clip import points
-from falsework.figures.diffusion import PALE, apart, foot, noise_axis, pick, sides, star, thumbnails, yours
+from falsework.figures.noise import PALE, apart, foot, noise_axis, pick, sides, star, thumbnails, yours
 
 RED, TEAL, RISE = SERIES[1], SERIES[2], "#ff5a36"
 HUES = {  # the more words, the darker
