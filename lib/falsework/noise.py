@@ -15,6 +15,8 @@ from torch import Tensor
 
 from falsework.core.errors import Refused
 
+SPREAD = 0.35  # about the variance of a number of a picture
+
 
 def log_snr_of(sigma: Tensor) -> Tensor:
     """Return -2 ln sigma."""
@@ -36,9 +38,9 @@ def add_noise(x: Tensor, eps: Tensor, log_snr_B: Tensor) -> Tensor:
     return x + like(sigma_of(log_snr_B), x) * eps
 
 
-def noise_in(x_s: Tensor, x: Tensor, log_snr_B: Tensor) -> Tensor:
-    """Return (x_s - x) / sigma: the noise that a denoised picture implies."""
-    return (x_s - x) / like(sigma_of(log_snr_B), x)
+def shrunk(x: Tensor, sigma_B: Tensor) -> Tensor:
+    """Return noisy pictures divided by about their own size, sqrt(sigma^2 + SPREAD): what nets look at."""
+    return x * like(torch.rsqrt(sigma_B**2 + SPREAD), x)
 
 
 def levels(count: int, low: float, high: float, rho: float = 7.0) -> Tensor:

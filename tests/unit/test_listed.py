@@ -12,11 +12,12 @@ from scipy import stats
 
 from falsework.core.errors import Refused
 from falsework.core.vocabulary import END, PAD, Vocabulary
+from falsework.noise import SPREAD, shrunk
 from falsework.probes.reader import exact_read, features_of, read
 from falsework.recipes import noisy_reader
 from falsework.recipes.listed import NEVER_TOLD, TOLD, Listed, caption_of
 from falsework.recipes.noisy_reader import PRESETS as READERS
-from falsework.recipes.noisy_reader import SPREAD, NoisyReader, shrunk
+from falsework.recipes.noisy_reader import NoisyReader
 from falsework.recipes.pairs import as_tensor, shown
 from falsework.training import Train
 from falsework.world.captions import load_scenes
@@ -333,9 +334,10 @@ def test_the_noisy_reader_is_taught_what_bayes_reads_there(monkeypatch, tmp_path
 def test_noisy_pictures_are_shrunk_to_one_size_whatever_their_noise():
     pictures = as_tensor(STRICT.draw(64, "size")[1])
     for sigma in (0.06, 0.5, 2.0, 64.0):
-        level = torch.full((64,), -2 * math.log(sigma))
         noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
-        assert shrunk(pictures + sigma * noise, level).square().mean().sqrt().item() == pytest.approx(1, abs=0.05)
+        assert shrunk(
+            pictures + sigma * noise, torch.full((64,), sigma)
+        ).square().mean().sqrt().item() == pytest.approx(1, abs=0.05)
 
 
 def test_a_readers_features_are_what_its_heads_read():

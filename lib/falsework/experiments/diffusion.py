@@ -16,7 +16,7 @@ import numpy as np
 
 from falsework.core.rng import rng
 from falsework.experiments import Experiment, Measured, Subject
-from falsework.noise import even_sigmas, levels
+from falsework.noise import SPREAD, even_sigmas, levels
 from falsework.probes.candidates import Scorer, by_captioner, by_clip
 from falsework.probes.denoised import film, imagine, layers
 from falsework.probes.diffusion_classifier import FULL, HIGH, LOW, PRUNED, Stage, by_diffusion, classify, evaluations_of
@@ -28,7 +28,6 @@ from falsework.recipes.clip import CLIP
 from falsework.recipes.diffusion import PRESETS, Diffusion
 from falsework.recipes.listed import NEVER_TOLD, TOLD, Listed, caption_of
 from falsework.recipes.noisy_reader import PRESETS as READERS
-from falsework.recipes.noisy_reader import SPREAD
 from falsework.recipes.pairs import Eye
 from falsework.training import Train
 from falsework.world.captions import load_scenes

@@ -12,10 +12,10 @@ import torch
 from falsework.data.emoji import load_emoji
 from falsework.experiments import Experiment, Measured, Subject
 from falsework.experiments.exact_worlds import DRAWING_SIGMAS, climb, drawings_world, scenes_world
+from falsework.noise import shrunk
 from falsework.probes.information import Errors, errors, left_bits, lower_bound
 from falsework.recipes.diffusion import PRESETS as DENOISERS
 from falsework.recipes.noisy_reader import PRESETS as READERS
-from falsework.recipes.noisy_reader import shrunk
 from falsework.recipes.pairs import as_tensor
 from falsework.world.captions import LEVELS, load_scenes
 from falsework.world.exact import BITS, ExactWorld
@@ -107,8 +107,8 @@ def _bound(subject: Subject) -> Measured:
         drawn = world.sample(n, s, "08 bound", subject.seed)
         x_s = (drawn.x + np.float32(sigma) * drawn.eps).reshape(n, 16, 16, 3)
         device = next(subject.model.parameters()).device
-        level = torch.full((n,), -2 * float(np.log(sigma)))
-        logits = subject.model(shrunk(as_tensor(x_s), level).to(device))
+        seen = shrunk(as_tensor(x_s), torch.full((n,), sigma))
+        logits = subject.model(seen.to(device))
         sure = {f: v.double().log_softmax(1).cpu().numpy() for f, v in logits.items()}
         log_q = {f: v[np.arange(n), scenes.labels(drawn.index, f)] for f, v in sure.items()}
         for number, name in enumerate(TOLD[1:], 1):

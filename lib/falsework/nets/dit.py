@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from falsework.core.errors import Refused
 from falsework.core.vocabulary import END, PAD
 from falsework.nets.trunk import Trunk
-from falsework.noise import like, sigma_of
+from falsework.noise import like, shrunk, sigma_of
 
-SPREAD = 0.35  # about the variance of a number of a picture: noisy ones are shrunk to size 1 by it
 BEFORE = 4  # words that a word knows
 COLOURS = 4  # of a patch
 WAVES = 16  # sines and as many cosines of ln sigma
@@ -271,7 +270,7 @@ class Denoiser(nn.Module):
 
     def seen(self, x: Tensor, sigma_B: Tensor) -> Tensor:
         """Return what the net looks at, (B, 6, S, S): the noisy picture shrunk to size 1, and the skip's guess."""
-        return torch.cat([x * like(torch.rsqrt(sigma_B**2 + SPREAD), x), self.skip.guess(x, sigma_B)], 1)  # type: ignore[operator]
+        return torch.cat([shrunk(x, sigma_B), self.skip.guess(x, sigma_B)], 1)  # type: ignore[operator]
 
     def layers(self, x: Tensor, log_snr_B: Tensor, ids_BM: Tensor) -> list[Tensor]:
         """Return the residual streams (B, T, C) of every block, the patches first."""

@@ -30,12 +30,7 @@ def by_rest(sigma_B: Tensor, rest_B: Tensor) -> Tensor:
     return rest_B**-2
 
 
-def between(sigma_B: Tensor, rest_B: Tensor) -> Tensor:
-    """Return 1 / (sigma rest): half way, in logarithms."""
-    return 1 / (sigma_B * rest_B)
-
-
-WEIGHTINGS: dict[str, Weighting] = {"likelihood": by_likelihood, "rest": by_rest, "between": between}
+WEIGHTINGS: dict[str, Weighting] = {"likelihood": by_likelihood, "rest": by_rest}
 
 
 def denoise_loss(weighting: Weighting, low: float, high: float, middle: tuple[float, float], share: float) -> Loss:

@@ -28,7 +28,7 @@ class Diffusion:
     """A DiT of `width` x `depth` over patches. silent: share of captions that are dropped; 1 is a model without text.
 
     skip: "grain" (the net paints), "wiener" (it corrects the best linear denoiser) or "scalar" (EDM's).
-    weighting: "rest", "likelihood" or "between". Noise: sigma from `low` to `high`, a `share` of each batch between
+    weighting: "rest" or "likelihood". Noise: sigma from `low` to `high`, a `share` of each batch between
     `inner_low` and `inner_high`, where words help most.
 
     Raises Refused for an unknown skip or weighting, a share outside [0, 1], and noise levels that do not rise.

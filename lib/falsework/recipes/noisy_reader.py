@@ -11,17 +11,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from falsework.core.rng import rng, seed_of
 from falsework.nets.convs import FactorReader
-from falsework.noise import add_noise, like, sigma_of, stratified
+from falsework.noise import add_noise, shrunk, sigma_of, stratified
 from falsework.objectives.factors import factor_loss
 from falsework.recipes.listed import TOLD, Listed
 from falsework.recipes.pairs import as_tensor
 from falsework.training import Batch, Fit, Train, fit
-
-SPREAD = 0.35  # about the variance of a number of a picture
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,12 @@ class NoisyReader:
             log_snr = stratified(size, self.low, self.high, generator)
             noisy = add_noise(pictures, torch.randn(pictures.shape, generator=generator), log_snr)
             return {
-                "pictures": shrunk(noisy, log_snr).to(device),
+                "pictures": shrunk(noisy, sigma_of(log_snr)).to(device),
                 "labels": torch.from_numpy(labels).to(device),
             }
 
         name = f"{self.name}, seed {seed}, {folder.stem}"
         return fit(model, factor_loss, batches, self.train, seed, folder, name=name, watch=watch)
-
-
-def shrunk(x_s: Tensor, log_snr_B: Tensor) -> Tensor:
-    """Return noisy pictures divided by their own size: what the reader looks at."""
-    return x_s * like(torch.rsqrt(sigma_of(log_snr_B) ** 2 + SPREAD), x_s)
 
 
 # core-seconds on one thread of a 2024 server core
