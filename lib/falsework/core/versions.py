@@ -6,6 +6,7 @@ enter the keys of measured rows: bump when a measure gives other numbers for the
 """
 
 RECIPES = {
+    "caption_first": 1,
     "captioner": 1,
     "clip": 1,
     "dalle": 1,
@@ -14,6 +15,8 @@ RECIPES = {
     "labels": 1,
     "noisy_reader": 1,
     "reader": 1,
+    "recaptioned": 1,
+    "recaptioner": 1,
     "tokenizer": 1,
 }
 
@@ -40,6 +43,12 @@ MEASURES = {
     "05_diffusion_classifier/drawing": 1,
     "05_diffusion_classifier/shift": 1,
     "05_diffusion_classifier/features": 1,
+    "07_dalle3/descriptiveness": 1,
+    "07_dalle3/recaptioning": 1,
+    "07_dalle3/data_or_architecture": 1,
     "08_noise_ladder/coverage": 1,
     "08_noise_ladder/sweep": 1,
+    "09_without_captions/scaffold": 1,
+    "09_without_captions/budgets": 1,
+    "09_without_captions/frame": 1,
 }

@@ -77,7 +77,9 @@ MODULES = {
     "03_clip": "clip",
     "04_captioners": "captioners",
     "05_diffusion_classifier": "diffusion",
+    "07_dalle3": "dalle3",
     "08_noise_ladder": "noise_ladder",
+    "09_without_captions": "without_captions",
     "10_verdicts": None,
 }
 

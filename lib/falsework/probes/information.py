@@ -100,3 +100,37 @@ def lower_bound(entropy_bits: float, log_q_Sn: np.ndarray) -> tuple[np.ndarray, 
     """Return H(c) + E log2 q(c | x_s) and its standard error, each (S,), from log q in nats: never above I(c; x_s)."""
     bits = log_q_Sn * BITS
     return entropy_bits + bits.mean(1), bits.std(1, ddof=1) / np.sqrt(bits.shape[1])
+
+
+def paid(
+    model: Any,
+    words: Vocabulary,
+    world: ExactWorld,
+    say: Callable[[np.ndarray], Sequence[str]],
+    sigmas: Sequence[float],
+    n: int,
+    *keys: object,
+) -> np.ndarray:
+    """Return |x - D_c|^2 of a net, float64 (S, n), on the draws of `errors`, told what `say` says of renders.
+
+    Raises Refused for sigma outside the range that the net was trained in.
+    """
+    out = np.empty((len(sigmas), n))
+    for s, sigma in enumerate(sigmas):
+        drawn = world.sample(n, s, *keys)
+        guess = imagine(model, words, drawn.x + np.float32(sigma) * drawn.eps, sigma, say(drawn.index))
+        out[s] = np.square(drawn.x - guess, dtype=np.float64).sum(1)
+    return out
+
+
+def least_paid(
+    world: ExactWorld, sigmas: Sequence[float], n: int, *keys: object, level: str | None = None
+) -> np.ndarray:
+    """Return |x - D*_c|^2 of the exact denoiser on the same draws, float64 (S, n), told a caption level or nothing."""
+    out = np.empty((len(sigmas), n))
+    for s, sigma in enumerate(sigmas):
+        drawn = world.sample(n, s, *keys)
+        x_s = drawn.x + np.float32(sigma) * drawn.eps
+        codes = None if level is None else world.group(level).values[world.group(level).code[drawn.index]]
+        out[s] = np.square(drawn.x - world.denoise(x_s, sigma, level, codes), dtype=np.float64).sum(1)
+    return out

@@ -31,7 +31,8 @@ class Diffusion:
     weighting: "rest" or "likelihood". Noise: sigma from `low` to `high`, a `share` of each batch between
     `inner_low` and `inner_high`, where words help most.
 
-    Raises Refused for an unknown skip or weighting, a share outside [0, 1], and noise levels that do not rise.
+    Raises Refused for an unknown skip or weighting, a share outside [0, 1], noise levels that do not rise, and captions
+    that end after the run.
     """
 
     pairs: Listed = field(default_factory=Listed)
@@ -56,6 +57,8 @@ class Diffusion:
         for name in ("silent", "share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Refused(f"The share {name} is {getattr(self, name)}, but must lie between 0 and 1.")
+        if self.pairs.until > self.train.steps:
+            raise Refused(f"The captions end at step {self.pairs.until}, but the run has {self.train.steps} steps.")
         ends = (self.low, self.inner_low, self.inner_high, self.high)
         if not (0 < ends[0] <= ends[1] < ends[2] <= ends[3]):
             raise Refused(f"The noise levels are {', '.join(map(str, ends))}, but must rise from above 0.")

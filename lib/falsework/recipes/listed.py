@@ -60,6 +60,15 @@ class Listed:
             raise Refused(f"The texture is {self.texture}, but must be a deviation of 0 or more.")
 
     @property
+    def until(self) -> int:
+        """The step from which nothing is told any more; 0 for never."""
+        return 0
+
+    def at(self, step: int) -> Listed:
+        """Return what is taught at a step: the same at every one."""
+        return self
+
+    @property
     def dataset(self) -> EnumeratedScenes:
         """The pictures, whose factors have labels."""
         return load_scenes("energy")
@@ -160,7 +169,7 @@ class Listed:
         device, name = next(model.parameters()).device, f"{folder.parent.name}, seed {seed}, {folder.stem}"
 
         def batches(step: int) -> Batch:
-            return self.batch(train.batch, seed, "batch", step, silent=silent, device=device)
+            return self.at(step).batch(train.batch, seed, "batch", step, silent=silent, device=device)
 
         return fit(model, objective, batches, train, seed, folder, name=name, watch=watch)
 
