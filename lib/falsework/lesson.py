@@ -39,9 +39,9 @@ DIAL: list[tuple[str, str, float | None]] = [
     ("04", "captioners", 17.2),
     ("05", "diffusion classifier", 7.6),
     ("06", "DALL-E 2", None),
-    ("07", "DALL-E 3", None),
+    ("07", "DALL-E 3", 11.4),
     ("08", "noise ladder", 7.6),
-    ("09", "without captions", None),
+    ("09", "without captions", 0.0),
     ("10", "verdicts", 0.0),
 ]
 

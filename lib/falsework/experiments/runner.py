@@ -224,7 +224,8 @@ def _progress(
     def poll() -> None:
         first = None
         trains = any(arms[j.arm] is not None for j in jobs)
-        what = ", ".join(sorted({j.arm for j in jobs}))
+        names = sorted({j.arm for j in jobs})
+        what = ", ".join(names) if len(names) <= 6 else f"{len(names)} arms"
         path = progress_path(root, jobs[0].preset, jobs[0].notebook)
         preview, seen = preview_path(root, jobs[0].preset, jobs[0].notebook), 0.0
         with contextlib.suppress(OSError):
