@@ -98,7 +98,9 @@ def test_a_random_code_is_the_words_of_another_scene_and_each_scenes_words_are_u
     for k in range(K):
         chance = 1 / len(np.unique(words[:, k]))
         assert abs(alike[k] - chance) <= 4 * math.sqrt(chance * (1 - chance) / len(rows))
-    assert (random == words).all(1).sum() <= 20  # four are called alike by their words in the big world, one in the small
+    assert (random == words).all(
+        1
+    ).sum() <= 20  # four are called alike by their words in the big world, one in the small
 
 
 @pytest.mark.parametrize(("small", "bits", "off"), [(False, 13, 0.1), (True, 10, 0.2)])

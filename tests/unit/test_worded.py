@@ -51,7 +51,16 @@ def told(pairs: Worded, size: int, *keys: object) -> tuple[np.ndarray, list[str]
 
 @pytest.mark.parametrize(
     ("size", "share", "whole"),
-    [(100, 0.29, 29), (30, 0.1, 3), (10, 0.7, 7), (20, 0.95, 19), (20, 0.55, 11), (64, 0.25, 16), (64, 0.0, 0), (7, 1, 7)],
+    [
+        (100, 0.29, 29),
+        (30, 0.1, 3),
+        (10, 0.7, 7),
+        (20, 0.95, 19),
+        (20, 0.55, 11),
+        (64, 0.25, 16),
+        (64, 0.0, 0),
+        (7, 1, 7),
+    ],
 )
 def test_a_share_that_comes_out_even_is_met_in_every_draw(size, share, whole):
     for key in range(300):
@@ -364,14 +373,20 @@ def test_false_pixel_words_are_another_picture():
         ({"right": 1.5}, r"^The share right is 1\.5, but must lie between 0 and 1\.$"),
         ({"right": -1e-9}, r"^The share right is -1e-09, but must lie between 0 and 1\.$"),
         ({"right": float("nan")}, r"^The share right is nan, but must lie between 0 and 1\.$"),
-        ({"levels": ("shrt",)}, r"^The caption level is 'shrt', but must be one of 'none', .*\(did you mean 'short'\?\)\.$"),
+        (
+            {"levels": ("shrt",)},
+            r"^The caption level is 'shrt', but must be one of 'none', .*\(did you mean 'short'\?\)\.$",
+        ),
         ({"plain": "brief"}, r"^The caption level is 'brief', but must be one of 'none', 'thing', .*'pixel-words'\.$"),
         ({"language": "machin"}, r"^The language is 'machin', but must be one of .*\(did you mean 'machine'\?\)\.$"),
         ({"levels": ()}, r"^The scenes got no caption level, but need one or more\.$"),
         ({"until": -1}, r"^The captions end at step -1, but must end at 0 or later; 0 is never\.$"),
         ({"language": "machine", "levels": ("near-exact",)}, r"^The caption level is 'near-exact', but .*'ultra'\.$"),
         ({"language": "machine", "levels": ("pixel-words",)}, r"^The caption level is 'pixel-words', but .*'ultra'\.$"),
-        ({"language": "random", "levels": ("ultra", "near-exact")}, r"^The caption level is 'near-exact', but .*'ultra'\.$"),
+        (
+            {"language": "random", "levels": ("ultra", "near-exact")},
+            r"^The caption level is 'near-exact', but .*'ultra'\.$",
+        ),
     ],
 )
 def test_what_cannot_be_told_is_refused(change, said):

@@ -6,7 +6,6 @@ enter the keys of measured rows: bump when a measure gives other numbers for the
 """
 
 RECIPES = {
-    "caption_first": 1,
     "captioner": 1,
     "clip": 1,
     "dalle": 1,

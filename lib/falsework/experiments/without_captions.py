@@ -3,13 +3,13 @@
 What a model of pictures pays is counted in bits above the least noise, sigma 1/16: half the integral of its squared error
 over 1 / sigma^2 (`probes.information`), and the bits of a caption where one is said first. Three ways to use captions:
 
-    s1    say the caption, then draw: p(c) p(x | c), p(c) learned and charged
+    s1    say the caption, then draw: p(c) p(x | c), p(c) counted and charged
     s2    half of the captions are left out; asked without any, the model is one of p(x)
     s3    a curriculum: long captions, then short ones, then none; asked without any
 
 "direct" never hears a word. "_code" has a machine code in place of words, "_random" the words of another scene. Arms
 "small_..." are trained on a world of 1,024 scenes, in which a random code can be learned by heart. Every arm sees the same
-pictures at the same step, and has the same FLOPs but for p(c), which adds 2 %.
+pictures at the same step, for the same FLOPs. p(c) is counted on the captions of those pictures (`probes.caption_prior`).
 
 Dimension key: S noise levels, n pictures.
 """
@@ -22,21 +22,19 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 
 from falsework.experiments import Experiment, Measured, Subject
 from falsework.experiments.dalle3 import flops_of
 from falsework.experiments.diffusion import few
 from falsework.experiments.exact_worlds import scenes_world
+from falsework.probes.caption_prior import counted_bits
 from falsework.probes.information import least_paid, left_bits, paid
-from falsework.recipes.caption_first import PRESETS as FIRST
-from falsework.recipes.caption_first import CaptionFirst
 from falsework.recipes.diffusion import Diffusion
 from falsework.recipes.worded import Worded, entropy_told
 from falsework.training import Train
 from falsework.world.captions import LEVELS, load_scenes
 from falsework.world.codes import LONGEST, small_world
-from falsework.world.exact import BITS, ExactWorld
+from falsework.world.exact import ExactWorld
 from falsework.world.ladder import SIGMAS, TEXTURE
 
 Rows = list[dict[str, Any]]
@@ -47,7 +45,7 @@ SHOWN_ONCE = 1  # the seed of the arms that are shown and not judged
 LADDER = {  # preset -> caption levels and budgets in steps, each annealed on its own
     "smoke": (("none", "ultra"), (4, 8)),
     "laptop": (("none", "short", "ultra"), (94, 188, 375, 750, 1500)),
-    "overnight": (LEVELS[:5], (94, 188, 375, 750, 1500, 3000, 6000)),
+    "overnight": (("none", "short", "ultra"), (94, 188, 375, 750, 1500, 3000)),
     "gpu": (LEVELS[:5], (94, 188, 375, 750, 1500, 3000, 6000)),
 }
 JUDGED = ("direct", "s1", "s1_code", "s2", "s2_code", "s3", "s3_code")
@@ -72,13 +70,12 @@ def arms(preset: str) -> Mapping[str, Any]:
     main, steps = told(preset), told(preset).train.steps
     until = max(1, 2 * steps // 3)
     machine, third = Worded(language="machine"), max(1, steps // 3)
-    first = FIRST[preset]
     small = Worded(small=True)
     out: dict[str, Any] = {
         "direct": replace(main, silent=1.0),
-        "s1": replace(first, picture=main),
-        "s1_code": replace(first, picture=replace(main, pairs=machine)),
-        "s1_random": replace(first, picture=replace(main, pairs=Worded(language="random"))),
+        "s1": main,
+        "s1_code": replace(main, pairs=machine),
+        "s1_random": replace(main, pairs=Worded(language="random")),
         "s2": replace(main, silent=0.5),
         "s2_code": replace(main, pairs=machine, silent=0.5),
         "s2_share": replace(main, silent=1.0, train=replace(main.train, batch=main.train.batch // 2)),
@@ -89,7 +86,7 @@ def arms(preset: str) -> Mapping[str, Any]:
     }
     for name, language in (("s1", "words"), ("s1_code", "machine"), ("s1_random", "random")):
         pairs = replace(small, language=language)
-        out[f"small_{name}"] = replace(first, picture=replace(main, pairs=pairs))
+        out[f"small_{name}"] = replace(main, pairs=pairs)
     levels, budgets = LADDER[preset]
     for level in levels:
         for budget in budgets:
@@ -153,10 +150,13 @@ def bill(square_Sn: np.ndarray, caption: float = 0.0, **about: Any) -> Rows:
 
 
 def caption_bits(subject: Subject) -> float:
-    """Return what p(c) pays for the captions of fresh scenes, in bits, on average."""
-    index = subject.recipe.pairs.numbers(few(subject, 4096), "09", "captions", subject.seed)
-    with torch.inference_mode():
-        return -float(subject.model.prior(subject.recipe.symbols(index)).mean()) * BITS
+    """Return what the captions of fresh scenes cost, in bits, counted on those of all pictures that it was trained on."""
+    pairs, train = subject.recipe.pairs, subject.recipe.train
+    lessons = [pairs.numbers(train.batch, subject.seed, "batch", step) for step in range(train.steps)]
+    fresh = pairs.numbers(few(subject, 4096), "09", "captions", subject.seed)
+    seen, asked = (pairs.symbols[index] for index in (np.concatenate(lessons), fresh))
+    values = pairs.symbols[small_world() if pairs.small else slice(None)].max(0) + 1
+    return float(counted_bits(seen, asked, values.tolist()).mean())
 
 
 def scaffold(subject: Subject) -> Measured:
@@ -167,11 +167,9 @@ def scaffold(subject: Subject) -> Measured:
     arm = subject.arm
     if arm.startswith(("budget", "frame")):
         return Measured([])
-    recipe = subject.recipe
-    if isinstance(recipe, CaptionFirst):
-        said = caption_bits(subject)
-        rows = bill(spent(subject, LONGEST, recipe.picture, subject.model.picture), said, flops=flops_of(subject))
-        rows.append({"metric": "caption_entropy", "value": entropy_told(recipe.pairs, LONGEST)})
+    if arm.removeprefix("small_").startswith("s1"):
+        rows = bill(spent(subject, LONGEST), caption_bits(subject), flops=flops_of(subject))
+        rows.append({"metric": "caption_entropy", "value": entropy_told(subject.recipe.pairs, LONGEST)})
         return Measured(rows)
     rows = bill(spent(subject), flops=flops_of(subject))
     if arm in ("direct", "small_direct"):
@@ -217,7 +215,8 @@ def frame(subject: Subject) -> Measured:
 def _shown(preset: str) -> dict[str, tuple[int, ...]]:
     """Return the arms that have one seed: all but those that a claim judges at this preset."""
     if preset in ("overnight", "gpu"):
-        return {arm: (SHOWN_ONCE,) for arm in arms(preset) if arm.startswith("frame_")}
+        fewer = {arm: (0, 1, 2) for arm in arms(preset) if arm.startswith(("budget_", "small_"))}
+        return fewer | {arm: (SHOWN_ONCE,) for arm in arms(preset) if arm.startswith("frame_")}
     return {arm: (SHOWN_ONCE,) for arm in arms(preset) if arm not in (*JUDGED, "frame")}
 
 

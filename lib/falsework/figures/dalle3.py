@@ -242,11 +242,12 @@ def races(table: pd.DataFrame, named: Sequence[str], unnamed: Sequence[str]) -> 
 
 def rewritten(table: pd.DataFrame) -> Figure:
     """Return, fact by fact, what the captions of a collection say rightly, wrongly and not at all: before and after."""
-    facts = [f for f in (*FACTS, *MORE) if len(pick(table, "right", False, factor=f))]
+    said = set(pick(table, "right")["factor"])
+    facts = [f for f in (*FACTS, *MORE) if f in said]
     drawing, axes = canvas(11.5, 0.45 * len(facts) + 1.5, ncols=2, sharey=True)
     told = []
     for ax, when, title in zip(axes[0], ("before", "after"), ("as the collection came", "as the captioner wrote them")):
-        said = []
+        words = []
         for y, name in enumerate(facts):
             right, wrong = (level(pick(table, metric, when=when, factor=name))[0] for metric in ("right", "wrong"))
             ax.barh(y, right, 0.66, color=TEAL)
@@ -254,16 +255,16 @@ def rewritten(table: pd.DataFrame) -> Figure:
             ax.barh(y, 1 - right - wrong, 0.66, left=right + wrong, color=PALE)
             if right > 0.08:
                 ax.text(right / 2, y, f"{right:.0%}", ha="center", va="center", color=PAPER, weight="bold", fontsize=10)
-            said.append(f"{fact(name)} {right:.0%} right, {wrong:.0%} wrong")
+            words.append(f"{fact(name)} {right:.0%} right, {wrong:.0%} wrong")
         ax.set_title(title)
         ax.set(
             xlim=(0, 1), ylim=(len(facts) - 0.4, -0.6), xticks=[0, 0.5, 1], xticklabels=["0", "half", "all captions"]
         )
         ax.tick_params(axis="y", length=0)
         ax.spines[["left", "bottom"]].set_visible(False)
-        told.append(f"{title}: {', '.join(said)}")
+        told.append(f"{title}: {', '.join(words)}")
     axes[0, 0].set_yticks(range(len(facts)), [fact(f) for f in facts])
-    key = [Patch(color=hue, label=words) for hue, words in ((TEAL, "right"), (RED, "wrong"), (PALE, "not said"))]
+    key = [Patch(color=hue, label=name) for hue, name in ((TEAL, "right"), (RED, "wrong"), (PALE, "not said"))]
     drawing.legend(handles=key, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, fontsize=10)
     return finish(drawing, f"What captions say of seven facts. {'. '.join(told)}.")
 
@@ -273,11 +274,10 @@ def rewritten(table: pd.DataFrame) -> Figure:
 
 def words_or_net(table: pd.DataFrame) -> Figure:
     """Return the two-by-two: worse and better captions across, a line for each net, drawn as asked upwards."""
-    rows = pick(table, "accuracy")
     drawing, axes = canvas(6.4, 4.0)
     ax, told = axes[0, 0], []
     for net, words, hue, mark in (("better", "the net that paints", BLUE, "o"), ("worse", "EDM's skip", RED, "s")):
-        own = rows[rows["architecture"] == net]
+        own = pick(table, "accuracy", architecture=net)
         values = [level(own[own["captions"] == c]) for c in ("worse", "better")]
         y = [v[0] for v in values]
         ax.plot((0, 1), y, mark + "-", color=hue, lw=2.4, ms=9)
@@ -294,7 +294,7 @@ def words_or_net(table: pd.DataFrame) -> Figure:
         )
     ax.set_xticks((0, 1), ["short, half wrong", "ultra, right"])
     ax.set(xlim=(-0.25, 1.2), ylim=(0, 1.05), ylabel="drawn as asked, mean of four facts")
-    foot(drawing, rows)
+    foot(drawing, pick(table, "accuracy"))
     return finish(drawing, f"Two nets by two kinds of caption, equal compute. {'; '.join(told)}.")
 
 

@@ -62,6 +62,7 @@ def saved(table: pd.DataFrame, metric: str, arm: str, floor: str = "direct", **w
 
 def overpaid(table: pd.DataFrame, small: bool = True) -> Figure:
     """Return, for each way to use captions, the bits paid for a picture above the least that anybody could pay."""
+    every = pick(table, "bits_per_image", arm="direct")
     panels = [("all 32,768 scenes", "", [a for a in WORDS if len(pick(table, "bits_per_image", False, arm=a))])]
     if small:
         arms = ["direct", "s1", "s1_code", "s1_random"]
@@ -69,14 +70,14 @@ def overpaid(table: pd.DataFrame, small: bool = True) -> Figure:
             ("1,024 scenes", "small_", [a for a in arms if len(pick(table, "bits_per_image", False, arm=f"small_{a}"))])
         )
     heights = [len(arms) for _, _, arms in panels]
-    grid = {"height_ratios": heights, "hspace": 0.42}
+    grid = {"height_ratios": heights, "hspace": 0.3}
     drawing, axes = canvas(
         10.5, 0.44 * sum(heights) + 1.5 + 0.5 * len(panels), nrows=len(panels), sharex=True, gridspec_kw=grid
     )
     told = []
     for ax, (title, prefix, arms) in zip(axes[:, 0], panels):
         exact = f"{prefix}exact"
-        least = by_seed(pick(table, "bits_per_image", arm=exact)).mean()
+        least = level(pick(table, "bits_per_image", arm=exact))[0]
         said = []
         for y, arm in enumerate(arms):
             rows = saved(table, "bits_per_image", exact, f"{prefix}{arm}")
@@ -105,7 +106,7 @@ def overpaid(table: pd.DataFrame, small: bool = True) -> Figure:
         ax.tick_params(axis="y", length=0)
         told.append(f"{title}, least {least:.0f}: {', '.join(said)}")
     axes[-1, 0].set_xlabel("bits paid for a picture above the least, captions included")
-    foot(drawing, pick(table, "bits_per_image"))
+    foot(drawing, every)
     return finish(drawing, f"Bits paid too much for a picture that comes without a caption. {'. '.join(told)}.")
 
 
@@ -156,13 +157,13 @@ def frame_down(table: pd.DataFrame, budgets: pd.DataFrame, picture: np.ndarray, 
     ax.set_ylabel("bits saved over the net without words")
     middles = [float(np.sqrt(a * b)) for a, b in pairwise(sigmas)]
     for x, seen in enumerate(in_noise(picture, middles)):
-        thumb = ax.inset_axes((x - 0.22, -0.37, 0.44, 0.21), transform=ax.get_xaxis_transform())
+        thumb = ax.inset_axes((x - 0.33, -0.43, 0.66, 0.31), transform=ax.get_xaxis_transform())
         thumb.imshow(enlarge(seen, 4), interpolation="nearest")
         thumb.set_axis_off()
     ax.legend(fontsize=9.5, loc="upper right", bbox_to_anchor=(0.99, 1.04))
     ax.set_xlim(-0.55, len(bands) + 0.5)
     gaps = _gap(side, budgets)
-    foot(drawing, pick(table, "bits_in_band"), "", -0.2)
+    foot(drawing, pick(table, "bits_in_band"), "", -0.24)
     alt = (
         f"Bits saved over a net that never heard a word, in the bands {', '.join(names)}, and for the caption itself: "
         f"{'; '.join(told)}. Right, what the caption first saves in all, its own bits paid, along the compute: {gaps}."

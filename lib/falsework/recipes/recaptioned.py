@@ -77,7 +77,7 @@ PRESETS = {
         patch=4, width=64, depth=3, heads=2, silent=0.1, train=Train(378, 64, lr=0.01), recaptioner=WRITERS["laptop"]
     ),
     "overnight": Recaptioned(
-        patch=4, width=64, depth=3, heads=2, silent=0.1, train=Train(850, 64, lr=0.01), recaptioner=WRITERS["overnight"]
+        patch=4, width=64, depth=3, heads=2, silent=0.1, train=Train(378, 64, lr=0.01), recaptioner=WRITERS["overnight"]
     ),
     "gpu": Recaptioned(
         patch=2, width=384, depth=6, heads=6, silent=0.1, train=Train(850, 256, lr=3e-3), recaptioner=WRITERS["gpu"]
