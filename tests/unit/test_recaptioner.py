@@ -159,7 +159,9 @@ def test_what_stands_at_a_scene_was_written_of_that_scene(written, block):
 
 def test_the_look_that_is_written_about_is_the_scene_under_a_texture_of_its_own(written):
     recipe = written[0]
-    one, other = (recipe.looks(np.arange(i, i + 64), 3) - WORLD.unit[i : i + 64].reshape(64, 16, 16, 3) for i in (0, 64))
+    one, other = (
+        recipe.looks(np.arange(i, i + 64), 3) - WORLD.unit[i : i + 64].reshape(64, 16, 16, 3) for i in (0, 64)
+    )
     for texture in (one, other):
         assert texture.std() == pytest.approx(TEXTURE, rel=0.02)
     assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.03  # no block repeats another's

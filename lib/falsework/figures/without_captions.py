@@ -92,7 +92,10 @@ def overpaid(table: pd.DataFrame, small: bool = True) -> Figure:
                 alpha=0.9 if not arm.endswith("share") else 0.45,
             )
             ax.plot((low, high), (y, y), color=INK, lw=1.4)
-            ax.text(max(high, mean) + 3, y, f"{mean:.0f}", va="center", fontsize=10, color=INK)
+            once = (
+                " (one seed)" if not prefix and sides(rows)[0]["seed"].nunique() == 1 < every["seed"].nunique() else ""
+            )
+            ax.text(max(high, mean) + 3, y, f"{mean:.0f}{once}", va="center", fontsize=10, color=INK)
             mine = sides(rows)[1]
             if len(mine):
                 star(ax, mine["value"].mean(), y, hue)
