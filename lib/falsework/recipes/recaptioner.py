@@ -93,7 +93,7 @@ class Recaptioner(Captioner):
         return replace(found, flops_per_step=found.flops_per_step + writing // self.train.steps)
 
     def looks(self, index: Index, seed: int) -> np.ndarray:
-        """Return the one look at these scenes that is written about, float32 (N, S, S, 3), a function of the seed."""
+        """Return the look at a block of scenes that is written about, float32 (N, S, S, 3), by seed and first scene."""
         return self.pairs.pictures(index, seed, "collection", int(index[0]) if len(index) else 0)
 
     def captions(self, model: Any) -> tuple[str, ...]:
