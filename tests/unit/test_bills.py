@@ -222,6 +222,9 @@ def test_left_bits_counts_the_same_bill(bill):
     for who, error in (("exact", untold), ("linear", linear), ("told", knowing)):
         square = np.array([[error(s)] * 2 for s in RUNGS[::3]])
         assert left_bits(square, RUNGS[::3])[0][0] == pytest.approx(bill[who], rel=0.002)
+        # and above the largest noise the error stays as it is
+        last = left_bits(square, RUNGS[::3])[0][-1]
+        assert last == pytest.approx(square[-1, 0] / (2 * RUNGS[::3][-1] ** 2) / math.log(2), rel=1e-9)
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.3, 1.0, 4.0])

@@ -65,7 +65,7 @@ def test_the_symbols_of_words_are_the_factors_in_the_order_of_the_ladder():
         same = cells(table[index, : count_of(level)])
         said = np.unique(WORLD.captions(index, level), return_inverse=True)[1]
         assert np.array_equal(same[:, None] == same, said[:, None] == said)
-    assert count_of("none") == 0 and K == count_of("ultra")
+    assert count_of("none") == 0 and count_of("ultra") == K
 
 
 def test_entropy_counts_rows_alike():
@@ -98,9 +98,8 @@ def test_a_random_code_is_the_words_of_another_scene_and_each_scenes_words_are_u
     for k in range(K):
         chance = 1 / len(np.unique(words[:, k]))
         assert abs(alike[k] - chance) <= 4 * math.sqrt(chance * (1 - chance) / len(rows))
-    assert (random == words).all(
-        1
-    ).sum() <= 20  # four are called alike by their words in the big world, one in the small
+    # four scenes have the same words in the big world, one in the small
+    assert (random == words).all(1).sum() <= 20
 
 
 @pytest.mark.parametrize(("small", "bits", "off"), [(False, 13, 0.1), (True, 10, 0.2)])
@@ -264,18 +263,20 @@ def test_made_up_words_name_place_and_value_and_no_two_codes_sound_alike():
 
 @pytest.mark.parametrize(
     ("centres", "count"),
-    [((), 9), ((4,), 9), ((4, 10), 9), ((10, 4), 9), ((2, 3), 2)],
+    [((), 9), ((4,), 9), ((4, 10), 9), ((10, 4), 9), ((2, 3), 2), ((4, 0), 9), ((0, 4), 9)],
 )
-def test_codes_of_one_symbol_and_more_centres_than_pictures_are_refused(centres, count):
+def test_codes_of_one_symbol_and_more_or_fewer_centres_than_can_be_found_are_refused(centres, count):
     given = re.escape(str(centres))
-    with pytest.raises(Refused, match=rf"^The code has symbols of {given} centres for {count} pictures; .*\.$"):
+    with pytest.raises(Refused, match=rf"^The symbols have {given} centres, but need .* of 1 to {count} each\.$"):
         residual_means(np.zeros((count, 5), np.float32), centres, 1.0)
 
 
 def test_an_unknown_language_is_refused_with_the_nearest():
     with pytest.raises(Refused, match=r"^The language is 'machines', but must be .* \(did you mean 'machine'\?\)\.$"):
         symbols_of("machines")
-    with pytest.raises(Refused, match=r"^The language is 'latin', but must be one of 'words', 'machine', 'random'\.$"):
+    with pytest.raises(
+        Refused, match=r"^The language is 'latin', but must be one of 'words', 'machine', 'random', 'name'\.$"
+    ):
         symbols_of("latin", True)
 
 

@@ -1,4 +1,4 @@
-"""A captioner that rewrites a collection: what it writes, that it wrote it of that picture, and what is told in its place."""
+"""A captioner that rewrites a collection: what it writes, of which picture it wrote it, and what is told then."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from falsework.core.artefacts import key_of
+from falsework.core.errors import Refused
 from falsework.core.vocabulary import BEGIN, END, PAD, SIGNS, Vocabulary
 from falsework.nets.captioner import Captioner as Net
 from falsework.objectives.caption import caption_loss
@@ -23,7 +24,7 @@ from falsework.recipes.captioner import Captioner
 from falsework.recipes.listed import Listed
 from falsework.recipes.pairs import Eye, as_tensor
 from falsework.recipes.recaptioned import PRESETS as PAINTERS
-from falsework.recipes.recaptioned import Rewritten
+from falsework.recipes.recaptioned import Recaptioned, Rewritten
 from falsework.recipes.recaptioner import PRESETS as WRITERS
 from falsework.recipes.recaptioner import Recaptioner, write
 from falsework.recipes.worded import Worded
@@ -311,3 +312,15 @@ def test_its_key_depends_on_how_long_the_recaptioner_learned():
     assert len({description_of(recipe, 0)["parents"]["recaptioner"] for recipe in recipes}) == 3
     assert key_of(description_of(PAINTER, 0)) == key_of(description_of(replace(PAINTER), 0))
     assert key_of(description_of(PAINTER, 0)) != key_of(description_of(PAINTER, 1))
+
+
+@pytest.mark.parametrize("pairs", [Worded(until=5), Worded(language="machine")])
+def test_a_collection_that_cannot_be_rewritten_for_good_is_refused(pairs):
+    with pytest.raises(Refused, match="rewritten in words"):
+        Recaptioned(pairs=pairs)
+
+
+def test_the_old_captions_of_a_rewritten_collection_are_of_its_own_world():
+    pairs = Rewritten(small=True, own=0.0, right=0.5, plain="thing", written=("",) * 32768)
+    said = pairs.say(pairs.numbers(40, "old"), "old")
+    assert set(said) == {"a thing on a night background"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -317,7 +318,7 @@ def test_a_shorter_caption_of_a_code_begins_a_longer_one(language):
     for number in small_world()[::97].tolist():
         said = [pairs.caption(number, level).split() for level in CODED]
         assert list(map(len, said)) == [count_of(level) for level in CODED] == [0, 1, 4, 5, 7]
-        assert all(long[: len(short)] == short for short, long in zip(said, said[1:]))
+        assert all(long[: len(short)] == short for short, long in pairwise(said))
 
 
 def test_captions_in_words_are_those_of_the_ladder():
@@ -377,7 +378,10 @@ def test_false_pixel_words_are_another_picture():
             {"levels": ("shrt",)},
             r"^The caption level is 'shrt', but must be one of 'none', .*\(did you mean 'short'\?\)\.$",
         ),
-        ({"plain": "brief"}, r"^The caption level is 'brief', but must be one of 'none', 'thing', .*'pixel-words'\.$"),
+        (
+            {"plain": "brief"},
+            r"^The plain caption level is 'brief', but must be one of 'none', 'thing', .*'near-exact'\.$",
+        ),
         ({"language": "machin"}, r"^The language is 'machin', but must be one of .*\(did you mean 'machine'\?\)\.$"),
         ({"levels": ()}, r"^The scenes got no caption level, but need one or more\.$"),
         ({"until": -1}, r"^The captions end at step -1, but must end at 0 or later; 0 is never\.$"),
@@ -410,3 +414,40 @@ def test_a_budget_of_no_steps_is_refused():
 def test_the_bits_of_a_level_without_a_code_are_refused(level):
     with pytest.raises(Refused, match=rf"^The caption level is '{level}', but must be one of 'none', .*'ultra'"):
         entropy_told(Worded(), level)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"texture": -1.0},
+        {"texture": math.nan},
+        {"loose": 0.5},
+        {"tied": 2.0},
+        {"tied": 0.5, "small": True},
+        {"until": math.nan},
+        {"plain": PIXELS},
+    ],
+)
+def test_what_has_no_meaning_where_words_are_chosen_is_refused(fields):
+    with pytest.raises(Refused):
+        Worded(**fields)
+
+
+def test_a_stage_that_says_nothing_keeps_its_plain_captions_and_the_end_does_not():
+    pairs = Worded(("none", "short"), own=0.5, until=10)
+    assert sum(bool(text) for text in told(pairs.at(0), 40, "stage")[1]) == 20
+    assert not any(told(pairs.at(10), 40, "stage")[1])
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_a_name_says_in_one_word_what_a_random_code_says_in_seven(small):
+    rows = small_world() if small else np.arange(len(WORLD))
+    names, random = symbols_of("name", small)[rows, 0], symbols_of("random", small)[rows]
+    assert (
+        len(np.unique(names))
+        == len(np.unique(random, axis=0))
+        == len(np.unique(np.column_stack([names, random]), axis=0))
+    )
+    pairs = Worded(language="name", small=small)
+    assert all(len(caption.split()) == 1 for caption in told(pairs, 50, "names")[1])
+    assert entropy_told(pairs, LONGEST) == pytest.approx(entropy_told(Worded(small=small), LONGEST))

@@ -8,8 +8,9 @@ over 1 / sigma^2 (`probes.information`), and the bits of a caption where one is 
     s3    a curriculum: long captions, then short ones, then none; asked without any
 
 "direct" never hears a word. "_code" has a machine code in place of words, "_random" the words of another scene. Arms
-"small_..." are trained on a world of 1,024 scenes, in which a random code can be learned by heart. Every arm sees the same
-pictures at the same step, for the same FLOPs. p(c) is counted on the captions of those pictures (`probes.caption_prior`).
+"small_..." are trained on a world of 1,024 scenes, in which each can have a name of its own, "_name". Every arm sees the
+same pictures at the same step, for the same FLOPs. p(c) is counted on the captions of those pictures
+(`probes.caption_prior`).
 
 Dimension key: S noise levels, n pictures.
 """
@@ -84,7 +85,7 @@ def arms(preset: str) -> Mapping[str, Any]:
         "s3_share": replace(main, silent=1.0, train=replace(main.train, steps=third)),
         "small_direct": replace(main, pairs=small, silent=1.0),
     }
-    for name, language in (("s1", "words"), ("s1_code", "machine"), ("s1_random", "random")):
+    for name, language in (("s1", "words"), ("s1_code", "machine"), ("s1_random", "random"), ("s1_name", "name")):
         pairs = replace(small, language=language)
         out[f"small_{name}"] = replace(main, pairs=pairs)
     levels, budgets = LADDER[preset]

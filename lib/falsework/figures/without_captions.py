@@ -24,6 +24,7 @@ WORDS = {
     "s1": "S1: a caption first, then the picture",
     "s1_code": "S1 with a machine code for words",
     "s1_random": "S1 with random codes",
+    "s1_name": "S1 with a name for each",
     "s2": "S2: half of the captions left out",
     "s2_code": "S2 with a machine code for words",
     "s2_share": "the half without captions alone",
@@ -31,7 +32,7 @@ WORDS = {
     "s3_code": "S3 with a machine code for words",
     "s3_share": "its last third without captions alone",
 }
-HUES = {"s1": BLUE, "s1_code": AMBER, "s1_random": QUIET, "s2": TEAL, "s3": PLUM, "direct": RED}
+HUES = {"s1": BLUE, "s1_code": AMBER, "s1_random": QUIET, "s1_name": INK, "s2": TEAL, "s3": PLUM, "direct": RED}
 
 
 def hue_of(arm: str) -> str:
@@ -65,7 +66,7 @@ def overpaid(table: pd.DataFrame, small: bool = True) -> Figure:
     every = pick(table, "bits_per_image", arm="direct")
     panels = [("all 32,768 scenes", "", [a for a in WORDS if len(pick(table, "bits_per_image", False, arm=a))])]
     if small:
-        arms = ["direct", "s1", "s1_code", "s1_random"]
+        arms = ["direct", "s1", "s1_code", "s1_random", "s1_name"]
         panels.append(
             ("1,024 scenes", "small_", [a for a in arms if len(pick(table, "bits_per_image", False, arm=f"small_{a}"))])
         )

@@ -51,6 +51,10 @@ class Listed:
     def __post_init__(self) -> None:
         for level in self.levels:
             one_of("The caption level", level, TOLD)
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what no kind of captions allows."""
         if not self.levels:
             raise Refused("The scenes got no caption level, but need one or more.")
         for name in ("loose", "tied"):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
 
 from falsework.core.dataset import Index
+from falsework.core.errors import Refused
 from falsework.core.rng import rng
 from falsework.recipes.diffusion import Diffusion
 from falsework.recipes.recaptioner import PRESETS as WRITERS
 from falsework.recipes.recaptioner import Recaptioner
 from falsework.recipes.worded import Worded, exactly
 from falsework.training import Fit, Train
+from falsework.world.codes import LANGUAGES
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,17 @@ class Rewritten(Worded):
 
     written: tuple[str, ...] = ()
 
+    @cached_property
+    def before(self) -> Worded:
+        """The collection as it was: its old captions, all of one level."""
+        kept = {f.name: getattr(self, f.name) for f in dataclasses.fields(Worded)}
+        return Worded(**{**kept, "levels": (self.plain,), "own": 1.0})
+
     def say(self, index: Index, *keys: object) -> list[str]:
         """Return a caption for each scene: the old ones are right as often as they were."""
-        old = _before(self.plain, self.right).say(index, *keys)
+        old = self.before.say(index, *keys)
         new = exactly(len(index), self.own, rng(*keys, "rewritten"))
         return [self.written[i] if own else told for i, own, told in zip(index.tolist(), new, old)]
-
-
-@cache
-def _before(level: str, right: float) -> Worded:
-    return Worded((level,), right=right)
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,20 @@ class Recaptioned(Diffusion):
     """recaptioner: who rewrites, a parent. pairs: the collection as it was.
 
     The share `own` of its captions is replaced, the others stay as they were: the level `plain`, the share `right` of
-    them right.
+    them right. Raises Refused for a collection in another language than words, and for a curriculum.
     """
 
     pairs: Worded = field(default_factory=lambda: Worded(own=0.95, right=0.5))
     recaptioner: Recaptioner = field(default_factory=Recaptioner)
     name: ClassVar[str] = "recaptioned"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pairs.until or self.pairs.language != LANGUAGES[0]:
+            raise Refused(
+                f"The collection speaks {self.pairs.language!r} until step {self.pairs.until}, but is rewritten in words, "
+                "for good."
+            )
 
     def parents(self) -> dict[str, Any]:
         """Return who rewrites."""

@@ -17,7 +17,7 @@ from falsework.core.dataset import Index
 from falsework.core.errors import Refused, one_of
 from falsework.core.rng import rng
 from falsework.core.vocabulary import Vocabulary
-from falsework.recipes.listed import Listed, caption_of
+from falsework.recipes.listed import TOLD, Listed, caption_of
 from falsework.world.captions import LEVELS, pixel_words
 from falsework.world.codes import (
     CENTRES,
@@ -41,14 +41,15 @@ OTHERS = 64  # scenes looked at for one that is called otherwise
 class Worded(Listed):
     """levels: of the captions, "none" and "pixel-words" included, one drawn for each picture.
 
-    language: "words", or made-up words for the symbols of a "machine" or a "random" code (`world.codes`).
+    language: "words", or made-up words for the symbols of a "machine" or a "random" code, or a "name" (`world.codes`).
     own: share of each batch that gets such captions; the others are told the level `plain` in words. right: share of
-    each batch whose captions speak of their picture; the others get one of another scene, which says something else.
+    each batch whose captions speak of their picture; the others get one of another scene, which says something else
+    where that level can.
     until: the step from which nothing is told any more (0: never). Until then several levels are taken in turn, an
     equal part of the steps each, in the order given. small: only the 1,024 scenes of the small world.
 
     Shares are exact in every batch, but for a remainder that is drawn. Raises Refused for an unknown level or language,
-    a share outside [0, 1], and a step below 0.
+    a share outside [0, 1], a share of `Listed` that has no meaning here, and a step below 0.
     """
 
     levels: tuple[str, ...] = (LONGEST,)
@@ -62,15 +63,19 @@ class Worded(Listed):
 
     def __post_init__(self) -> None:
         coded = self.language != LANGUAGES[0]
-        for level in (*self.levels, self.plain):
-            one_of("The caption level", level, LEVELS[: LEVELS.index(LONGEST) + 1] if coded else LEVELS)
         one_of("The language", self.language, LANGUAGES)
-        if not self.levels:
-            raise Refused("The scenes got no caption level, but need one or more.")
+        one_of("The plain caption level", self.plain, (NONE, *TOLD))
+        for level in self.levels:
+            one_of("The caption level", level, LEVELS[: LEVELS.index(LONGEST) + 1] if coded else LEVELS)
+        self._check()
         for name in ("own", "right"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Refused(f"The share {name} is {getattr(self, name)}, but must lie between 0 and 1.")
-        if self.until < 0:
+        if self.loose or (self.tied and self.small):
+            raise Refused(
+                "The share loose, or tied in the small world, is above 0, but must be 0 where words are chosen."
+            )
+        if not self.until >= 0:
             raise Refused(f"The captions end at step {self.until}, but must end at 0 or later; 0 is never.")
 
     def at(self, step: int) -> Worded:
@@ -142,9 +147,9 @@ class Worded(Listed):
 @cache
 def _stage(pairs: Worded, number: int) -> Worded:
     """Return what is taught in one stage of a curriculum: its level, or nothing after the last."""
-    levels = pairs.levels[number : number + 1] or (NONE,)
+    levels = pairs.levels[number : number + 1]
+    stage = replace(pairs, levels=levels or (NONE,), until=0, own=pairs.own if levels else 1.0)
     # one vocabulary throughout, whatever the stage says
-    stage = replace(pairs, levels=levels, until=0, own=1.0 if levels == (NONE,) else pairs.own)
     stage.__dict__["vocabulary"] = pairs.vocabulary
     return stage
 

@@ -3,6 +3,7 @@
     words     the values of the factors that the caption names, in the order of the ladder
     machine   residual k-means of the pixels (Juang and Gray 1982): each symbol names a patch of colour to add
     random    the words of another scene, one fixed scene for each: as many bits, but nothing alike is called alike
+    name      the same in one word: a proper name for each
 
 Each is a table of symbols, int64 (N, K), one row for each scene. A level of the ladder says its first few symbols.
 
@@ -21,13 +22,14 @@ from falsework.core.rng import rng
 from falsework.world.captions import LEVELS, load_scenes
 from falsework.world.exact import entropy_bits
 
-LANGUAGES = ("words", "machine", "random")
+LANGUAGES = ("words", "machine", "random", "name")
 LONGEST = LEVELS[-3]  # the longest caption that has a code: "ultra"
 # Values of a machine symbol; the last has as many as bring the entropy to that of words. Fewer, larger symbols describe
 # pixels better, but nets learn them later: with 256, 256 and 10 they had not caught up after 1,500 steps.
 CENTRES = (16, 16, 16, 16, 16, 16, 64)
 FITTED = 4096  # scenes that the centres are found on
-DIRECTIONS = 64  # of the pictures' 768, with all but 1 % of their variance
+# Of the pictures' 768, with all but 1 % of their variance. No number of its own: nets know a code by the two above.
+DIRECTIONS = FITTED // 64
 FIXED = {"background": 0, "light": 0, "nudge_x": 0, "nudge_y": 0}  # what never changes in the small world
 
 
@@ -54,8 +56,10 @@ def symbols_of(language: str, small: bool = False) -> np.ndarray:
     if one_of("The language", language, LANGUAGES) == "words":
         return words
     rows = small_world() if small else np.arange(len(world))
-    if language == "random":
+    if language in ("random", "name"):
         told = words[rng("random codes", small).permutation(rows)]
+        if language == "name":
+            told = np.unique(told, axis=0, return_inverse=True)[1].reshape(-1, 1)
     else:
         told = residual_means(world.unit[rows], CENTRES, entropy_of(words[rows]))
     out = np.zeros((len(world), told.shape[1]), np.int64)
@@ -64,7 +68,7 @@ def symbols_of(language: str, small: bool = False) -> np.ndarray:
 
 
 def count_of(level: str) -> int:
-    """Return how many symbols a level of the ladder says; raises Refused for a level without a code."""
+    """Return how many symbols a level says, where a code has as many; raises Refused for a level without a code."""
     one_of("The caption level", level, LEVELS[: LEVELS.index(LONGEST) + 1])
     return len(load_scenes("energy").named[level])
 
@@ -72,19 +76,18 @@ def count_of(level: str) -> int:
 def residual_means(pictures_ND: np.ndarray, centres: Sequence[int], bits: float) -> np.ndarray:
     """Return int64 (N, K): each symbol the nearest of its centres to what the symbols before it left over.
 
-    The last gets as many centres, at most those given, as bring the entropy nearest to `bits`. Raises Refused for more
-    centres than pictures, and for fewer than two symbols.
+    The last gets as many centres, at most those given, as halving finds to bring the entropy near to `bits`. Raises
+    Refused for more centres than pictures to find them on, for none, and for fewer than two symbols.
     """
-    if len(centres) < 2 or max(centres) > len(pictures_ND):
-        raise Refused(
-            f"The code has symbols of {centres} centres for {len(pictures_ND)} pictures; take two, and fewer."
-        )
+    most = min(FITTED, len(pictures_ND))
+    if len(centres) < 2 or min(centres) < 1 or max(centres) > most:
+        raise Refused(f"The symbols have {tuple(centres)} centres, but need two symbols or more of 1 to {most} each.")
     some = rng("fitted").permutation(len(pictures_ND))[:FITTED]
     rest = _along(pictures_ND - pictures_ND[some].mean(0), some)
     code = np.empty((len(rest), len(centres)), np.int64)
     for k, count in enumerate(centres[:-1]):
         code[:, k], rest = _step(rest, some, count, k)
-    least, most = 1, centres[-1]  # the entropy grows with the number of centres
+    least, most = 1, centres[-1]  # the entropy grows with the number of centres, but for a waver
     tried: dict[int, tuple[float, np.ndarray]] = {}
     while least <= most:
         middle = (least + most) // 2
