@@ -76,6 +76,15 @@ def test_an_artefact_is_built_once_and_then_read_back_bit_for_bit(tmp_path):
     assert again.folder == tmp_path / "toy" / f"smoke-{KEY}"
 
 
+def test_what_was_made_for_one_preset_serves_every_other_and_a_damaged_copy_does_not(tmp_path):
+    made = make(tmp_path)
+    assert Store(tmp_path).make("toy", "overnight", KEY, DESCRIPTION, never).folder == made.folder
+    (made.folder / "weights.safetensors").write_bytes(b"cut")
+    counted, said = Counted(), list[str]()
+    assert Store(tmp_path).make("toy", "overnight", KEY, DESCRIPTION, counted, said.append).folder != made.folder
+    assert counted.times == 1 and said == []  # the damaged one is another preset's, and is said when that asks
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.data())
 def test_the_key_depends_on_every_field(data):

@@ -120,14 +120,17 @@ class Store:
         return self.root / recipe / f"{preset}-{key}"
 
     def find(self, recipe: str, preset: str, key: str, say: Callable[[str], None] = print) -> Artefact | None:
-        """Return the artefact if it is whole. A damaged one is named through `say` and counts as missing."""
-        folder = self.folder(recipe, preset, key)
-        if not folder.is_dir():
-            return None
-        fault = _fault(folder)
-        if fault is None:
-            return Artefact(folder, unseal(folder / "manifest.json"))
-        say(f"The artefact {folder.name} of {recipe} is damaged ({fault}); it is made again.")
+        """Return the artefact if it is whole, whatever preset it was made for: its key says all that it depends on.
+
+        A damaged one is named through `say` and counts as missing.
+        """
+        own = self.folder(recipe, preset, key)
+        for folder in (own, *(f for f in sorted(self.root.glob(f"{recipe}/*-{key}")) if f != own)):
+            fault = _fault(folder) if folder.is_dir() else "missing"
+            if fault is None:
+                return Artefact(folder, unseal(folder / "manifest.json"))
+            if folder == own and folder.is_dir():
+                say(f"The artefact {folder.name} of {recipe} is damaged ({fault}); it is made again.")
         return None
 
     def make(
