@@ -423,7 +423,8 @@ def stages(python, arguments):
         ("ruff", [python, "-m", "ruff", "check", "."]),
         ("lint-imports", [python, "-c", layers]),
         ("mypy", [python, "-m", "mypy"]),
-        ("pytest", [python, "-m", "pytest", "-m", "not slow", *arguments]),
+        # two at a time, a file stays together: the notebooks train while the small tests run
+        ("pytest", [python, "-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", *arguments]),
     ]
 
 
