@@ -275,7 +275,7 @@ def test_an_unknown_language_is_refused_with_the_nearest():
     with pytest.raises(Refused, match=r"^The language is 'machines', but must be .* \(did you mean 'machine'\?\)\.$"):
         symbols_of("machines")
     with pytest.raises(
-        Refused, match=r"^The language is 'latin', but must be one of 'words', 'machine', 'random', 'name'\.$"
+        Refused, match=r"^The language is 'latin', but must be one of 'words', 'machine', 'random', 'name', 'facts'\.$"
     ):
         symbols_of("latin", True)
 
@@ -284,3 +284,7 @@ def test_an_unknown_language_is_refused_with_the_nearest():
 def test_a_level_without_a_code_is_refused(level):
     with pytest.raises(Refused, match=rf"^The caption level is '{level}', but must be one of 'none', .*'ultra'"):
         count_of(level)
+
+
+def test_made_up_words_for_the_facts_say_what_words_say():
+    assert np.array_equal(symbols_of("facts"), symbols_of("words"))

@@ -7,10 +7,11 @@ over 1 / sigma^2 (`probes.information`), and the bits of a caption where one is 
     s2    half of the captions are left out; asked without any, the model is one of p(x)
     s3    a curriculum: long captions, then short ones, then none; asked without any
 
-"direct" never hears a word. "_code" has a machine code in place of words, "_random" the words of another scene. Arms
-"small_..." are trained on a world of 1,024 scenes, in which each can have a name of its own, "_name". Every arm sees the
-same pictures at the same step, for the same FLOPs. p(c) is counted on the captions of those pictures
-(`probes.caption_prior`).
+"direct" never hears a word. "_code" has a machine code in place of words, "_random" the words of another scene, "_facts" the
+words' own facts in made-up words. Arms "small_..." are trained on a world of 1,024 scenes, in which each can have a name of
+its own, "_name". At the same step all see the same pictures of their world; "_share", budgets and frames have fewer of them,
+all others cost the same FLOPs. p(c) is counted on the captions of the training pictures (`probes.caption_prior`). Who says
+a caption first is given the right one: that p(c) p(x | c) is never more than p(x), so it is a bill for pictures without.
 
 Dimension key: S noise levels, n pictures.
 """
@@ -41,7 +42,7 @@ from falsework.world.ladder import SIGMAS, TEXTURE
 Rows = list[dict[str, Any]]
 BANDS = (0, 3, 6, 9, 15)  # places in SIGMAS between which bits are added up: 1/16, 1/4, 1, 4, 64
 TURNS = (LONGEST, "short", "thing")  # the curriculum of s3; nothing after two thirds of the steps
-EPS = 200.0  # bits above the least possible that count as "learned", stated before overnight
+EPS = 200.0  # bits above the least possible that count as "learned", stated after one seed and before overnight
 SHOWN_ONCE = 1  # the seed of the arms that are shown and not judged
 LADDER = {  # preset -> caption levels and budgets in steps, each annealed on its own
     "smoke": (("none", "ultra"), (4, 8)),
@@ -77,6 +78,7 @@ def arms(preset: str) -> Mapping[str, Any]:
         "s1": main,
         "s1_code": replace(main, pairs=machine),
         "s1_random": replace(main, pairs=Worded(language="random")),
+        "s1_facts": replace(main, pairs=Worded(language="facts")),
         "s2": replace(main, silent=0.5),
         "s2_code": replace(main, pairs=machine, silent=0.5),
         "s2_share": replace(main, silent=1.0, train=replace(main.train, batch=main.train.batch // 2)),
@@ -161,9 +163,9 @@ def caption_bits(subject: Subject) -> float:
 
 
 def scaffold(subject: Subject) -> Measured:
-    """What each arm pays for a picture that comes without a caption, in all and between noise levels; Bayes beside it.
+    """What each arm pays for pictures, in all and between noise levels; s1 with the right caption, and with its bits.
 
-    Arms as they are called, and "exact". caption_entropy: H(c) of the language that is spoken.
+    Arms as they are called, and Bayes: "exact", "exact_told". caption_entropy: H(c) of the language that is spoken.
     """
     arm = subject.arm
     if arm.startswith(("budget", "frame")):
@@ -200,9 +202,11 @@ def budgets(subject: Subject) -> Measured:
         assert subject.store is not None
         twin = replace(subject.recipe, silent=1.0, pairs=Worded())
         bare = total(spent(subject, LEVELS[0], twin, obtain(twin, subject.seed, subject.preset, subject.store).model))
-        rows.append(
-            {"metric": "gap", "arm": "ultra_over_none", **at, "value": bare - own - entropy_told(Worded(), LONGEST)}
-        )
+        gap = bare - own - caption_bits(subject)
+        share = gap / (bare - total(best(subject)))
+        rows += [
+            {"metric": m, "arm": "ultra_over_none", **at, "value": v} for m, v in (("gap", gap), ("gap_share", share))
+        ]
     return Measured(rows)
 
 

@@ -23,6 +23,7 @@ WORDS = {
     "direct": "never a word",
     "s1": "S1: a caption first, then the picture",
     "s1_code": "S1 with a machine code for words",
+    "s1_facts": "S1 with made-up words for the same facts",
     "s1_random": "S1 with random codes",
     "s1_name": "S1 with a name for each",
     "s2": "S2: half of the captions left out",
@@ -32,7 +33,16 @@ WORDS = {
     "s3_code": "S3 with a machine code for words",
     "s3_share": "its last third without captions alone",
 }
-HUES = {"s1": BLUE, "s1_code": AMBER, "s1_random": QUIET, "s1_name": INK, "s2": TEAL, "s3": PLUM, "direct": RED}
+HUES = {
+    "s1": BLUE,
+    "s1_code": AMBER,
+    "s1_random": QUIET,
+    "s1_name": INK,
+    "s1_facts": "#7fa6cc",
+    "s2": TEAL,
+    "s3": PLUM,
+    "direct": RED,
+}
 
 
 def hue_of(arm: str) -> str:
@@ -93,10 +103,9 @@ def overpaid(table: pd.DataFrame, small: bool = True) -> Figure:
                 alpha=0.9 if not arm.endswith("share") else 0.45,
             )
             ax.plot((low, high), (y, y), color=INK, lw=1.4)
-            once = (
-                " (one seed)" if not prefix and sides(rows)[0]["seed"].nunique() == 1 < every["seed"].nunique() else ""
-            )
-            ax.text(max(high, mean) + 3, y, f"{mean:.0f}{once}", va="center", fontsize=10, color=INK)
+            once = sides(rows)[0]["seed"].nunique() == 1 < every["seed"].nunique() and not prefix
+            beside = f"  (one seed: {-level(saved(table, 'bits_per_image', arm))[0]:+.0f})" if once else ""
+            ax.text(max(high, mean) + 3, y, f"{mean:.0f}{beside}", va="center", fontsize=10, color=INK)
             mine = sides(rows)[1]
             if len(mine):
                 star(ax, mine["value"].mean(), y, hue)
@@ -111,7 +120,7 @@ def overpaid(table: pd.DataFrame, small: bool = True) -> Figure:
         told.append(f"{title}, least {least:.0f}: {', '.join(said)}")
     axes[-1, 0].set_xlabel("bits paid for a picture above the least, captions included")
     foot(drawing, every)
-    return finish(drawing, f"Bits paid too much for a picture that comes without a caption. {'. '.join(told)}.")
+    return finish(drawing, f"Bits paid too much for a picture, captions included. {'. '.join(told)}.")
 
 
 # ---- the signature figure
@@ -230,7 +239,10 @@ def taken_away(table: pd.DataFrame, steps: int) -> Figure:
     drawing, axes = canvas(8.2, 3.9)
     ax = axes[0, 0]
     shown, mine = sides(rows)
-    line = shown.groupby("until")["value"].mean()
+    first = shown.groupby("seed")["until"].nunique().idxmax()  # who has every step
+    line = shown[shown["seed"] == first].groupby("until")["value"].mean()
+    others = shown[shown["seed"] != first]
+    ax.plot(others["until"], others["value"], "o", color=QUIET, ms=6, zorder=3)
     inside = line[line.index < steps]
     ax.plot(inside.index, inside, "o-", color=BLUE, lw=2.4, ms=7)
     top = float(inside.max()) * 1.12
@@ -247,7 +259,7 @@ def taken_away(table: pd.DataFrame, steps: int) -> Figure:
     ax.set(xlabel=f"captions taken away at step … of {steps}", ylabel="bits for a picture\nwithout a caption")
     ax.set_ylim(float(inside.min()) * 0.97, top * 1.03)
     ax.set_xticks(sorted(line.index), [f"{int(t)}" for t in sorted(line.index)])
-    foot(drawing, rows)
+    foot(drawing, rows, "line: one seed" + "    grey: four others" * (len(others) == 4))
     told = ", ".join(f"{v:,.0f} at step {int(k)}" for k, v in line.items())
     return finish(
         drawing, f"Bits for a picture without a caption, by the step of {steps} at which captions end: {told}."

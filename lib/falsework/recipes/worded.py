@@ -41,7 +41,7 @@ OTHERS = 64  # scenes looked at for one that is called otherwise
 class Worded(Listed):
     """levels: of the captions, "none" and "pixel-words" included, one drawn for each picture.
 
-    language: "words", or made-up words for the symbols of a "machine" or a "random" code, or a "name" (`world.codes`).
+    language: "words", or made-up words for a "machine" code, a "random" one, a "name" or the "facts" (`world.codes`).
     own: share of each batch that gets such captions; the others are told the level `plain` in words. right: share of
     each batch whose captions speak of their picture; the others get one of another scene, which says something else
     where that level can.

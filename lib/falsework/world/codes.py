@@ -4,6 +4,7 @@
     machine   residual k-means of the pixels (Juang and Gray 1982): each symbol names a patch of colour to add
     random    the words of another scene, one fixed scene for each: as many bits, but nothing alike is called alike
     name      the same in one word: a proper name for each
+    facts     what words say, in made-up words
 
 Each is a table of symbols, int64 (N, K), one row for each scene. A level of the ladder says its first few symbols.
 
@@ -22,7 +23,7 @@ from falsework.core.rng import rng
 from falsework.world.captions import LEVELS, load_scenes
 from falsework.world.exact import entropy_bits
 
-LANGUAGES = ("words", "machine", "random", "name")
+LANGUAGES = ("words", "machine", "random", "name", "facts")
 LONGEST = LEVELS[-3]  # the longest caption that has a code: "ultra"
 # Values of a machine symbol; the last has as many as bring the entropy to that of words. Fewer, larger symbols describe
 # pixels better, but nets learn them later: with 256, 256 and 10 they had not caught up after 1,500 steps.
@@ -53,7 +54,7 @@ def symbols_of(language: str, small: bool = False) -> np.ndarray:
     """
     world = load_scenes("energy")
     words = np.stack([world.scenes[f] for f in world.named[LONGEST]], 1)
-    if one_of("The language", language, LANGUAGES) == "words":
+    if one_of("The language", language, LANGUAGES) in ("words", "facts"):
         return words
     rows = small_world() if small else np.arange(len(world))
     if language in ("random", "name"):
