@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -97,6 +98,13 @@ def test_the_caption_is_counted_on_the_pictures_that_were_trained_on_and_costs_i
         said = without_captions.caption_bits(Subject("laptop", arm, 4, recipe, None))
         assert 0 <= said - without_captions.entropy_told(recipe.pairs, "ultra") < 0.2
         assert np.array_equal(recipe.pairs.draw(32, 4, "batch", 9)[0], recipe.pairs.numbers(32, 4, "batch", 9))
+
+
+def test_captions_taken_away_at_step_0_are_told_as_0_and_not_as_never(monkeypatch):
+    monkeypatch.setattr(without_captions, "spent", lambda subject: least_paid(scenes_world(), SIGMAS, 2, "frame"))
+    mine = replace(ARMS["frame"], silent=1.0)
+    rows = without_captions.frame(Subject("laptop", "frame", 0, mine, None)).rows
+    assert mine.pairs.until > 0 and {row["until"] for row in rows} == {0}
 
 
 def test_arms_that_a_measure_does_not_ask_about_give_no_rows():

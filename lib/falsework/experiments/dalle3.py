@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from falsework.experiments import Experiment, Measured, Subject
-from falsework.experiments.diffusion import few
+from falsework.experiments.diffusion import few, to_bytes
 from falsework.probes.denoised import film
 from falsework.probes.reader import exact_read
 from falsework.recipes.diffusion import Diffusion
@@ -159,11 +159,9 @@ def descriptiveness(subject: Subject) -> Measured:
     arrays: dict[str, np.ndarray] = {}
     if subject.seed == SHOWN_ONCE:
         some = Worded().numbers(DRAWN, "07", "shown")
-        shown = np.clip((_draw(subject, some, prompt_of(about.level)) + 1) * 127.5, 0, 255)
-        arrays[f"drawn_{subject.arm}"] = shown.round().astype(np.uint8)
+        arrays[f"drawn_{subject.arm}"] = to_bytes(_draw(subject, some, prompt_of(about.level)))
         if first:
-            real_ones = np.clip((Worded().pictures(some, "07", "shown") + 1) * 127.5, 0, 255)
-            arrays |= {"shown_real": real_ones.round().astype(np.uint8), "shown_numbers": some}
+            arrays |= {"shown_real": to_bytes(Worded().pictures(some, "07", "shown")), "shown_numbers": some}
     return Measured(rows, arrays)
 
 
@@ -229,8 +227,7 @@ def watch(recipe: Any, model: Any) -> np.ndarray:
     """Return what a few long captions give at this moment of the training."""
     some = Worded().numbers(4, "07", "shown")
     captions = [Worded().caption(int(i), SHORT if recipe.pairs.levels == (PIXELS,) else LONG) for i in some]
-    pictures = film(model, recipe.pairs.vocabulary, captions, "07", "watch", steps=8)[-1]
-    return np.clip((pictures + 1) * 127.5, 0, 255).round().astype(np.uint8)
+    return to_bytes(film(model, recipe.pairs.vocabulary, captions, "07", "watch", steps=8)[-1])
 
 
 def _shown(preset: str) -> dict[str, tuple[int, ...]]:

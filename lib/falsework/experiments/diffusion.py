@@ -238,13 +238,13 @@ def drawing(subject: Subject) -> Measured:
     if subject.seed == 0:
         strip = np.concatenate([film(model, words, [said], "05", "film") for said in FILM], 1)  # one noise for all
         frames = np.linspace(0, len(strip) - 1, 9).round().astype(int)
-        arrays["film"] = _bytes(strip[frames])
+        arrays["film"] = to_bytes(strip[frames])
         arrays["film_sigmas"] = levels(len(strip) - 1, *model.range).numpy()[frames]
         arrays["film_captions"] = np.array(FILM)
-        arrays["drawn"] = _bytes(made["unguided"][:24])
-        arrays["drawn_guided"] = _bytes(made["guided"][:24])
-        arrays["drawn_asked"] = _bytes(real[:24])
-        arrays["drawn_blank"] = _bytes(blank[:24])
+        arrays["drawn"] = to_bytes(made["unguided"][:24])
+        arrays["drawn_guided"] = to_bytes(made["guided"][:24])
+        arrays["drawn_asked"] = to_bytes(real[:24])
+        arrays["drawn_blank"] = to_bytes(blank[:24])
     return Measured(rows, arrays)
 
 
@@ -264,7 +264,7 @@ FILM = (
 )
 
 
-def _bytes(pictures: np.ndarray) -> np.ndarray:
+def to_bytes(pictures: np.ndarray) -> np.ndarray:
     """Return uint8 of pictures around [-1, 1]."""
     return np.clip((pictures + 1) * 127.5, 0, 255).round().astype(np.uint8)
 
@@ -364,7 +364,7 @@ def watch(recipe: Any, model: Any) -> np.ndarray:
     """Return what the captions that are always shown give at this moment of the training."""
     if not isinstance(recipe, Diffusion):
         return np.zeros((1, recipe.pairs.side, recipe.pairs.side, 3), np.uint8)
-    return _bytes(film(model, recipe.pairs.vocabulary, SHOWN, "05", "watch", steps=8)[-1])
+    return to_bytes(film(model, recipe.pairs.vocabulary, SHOWN, "05", "watch", steps=8)[-1])
 
 
 EXPERIMENT = Experiment(

@@ -186,7 +186,7 @@ def budgets(subject: Subject) -> Measured:
     """What is left to learn at each budget and caption level, in bits above the least that Bayes pays there.
 
     kl: of the arms "direct" and "captioned"; kl_over_eps: over 200 bits. gap, of "ultra_over_none": what saying the
-    caption first saves, its 13 bits charged, paired with the same net without words; gap_share: of what that net overpays.
+    caption first saves, its bits charged, paired with the same net without words; gap_share: of what that net overpays.
     """
     if not subject.arm.startswith("budget"):
         return Measured([])
@@ -214,7 +214,8 @@ def frame(subject: Subject) -> Measured:
     """What a short run pays for pictures without captions, by the step at which its captions were taken away."""
     if not subject.arm.startswith("frame"):
         return Measured([])
-    return Measured(bill(spent(subject), arm="frame", until=subject.recipe.pairs.until))
+    never = subject.recipe.silent == 1  # not told a word: taken away before the first step
+    return Measured(bill(spent(subject), arm="frame", until=0 if never else subject.recipe.pairs.until))
 
 
 def _shown(preset: str) -> dict[str, tuple[int, ...]]:

@@ -166,7 +166,7 @@ def along_budgets(
     """
     budgets = {arm: sorted(int(k.rsplit("_", 1)[1]) for k in exhibits if k.startswith(f"drawn_{arm}_")) for arm in arms}
     steps = sorted(set().union(*map(set, budgets.values())))
-    unit, real = 1.0, exhibits["shown_real"]
+    real = exhibits["shown_real"]
     wide = len(steps) + 1.35
     drawing, axes = canvas(11.5, 0.55 + 0.83 * len(arms) + 0.35, nrows=1)
     ax = axes[0, 0]
@@ -188,7 +188,7 @@ def along_budgets(
         ax.text(x + 0.46, middle + 0.52, "real", ha="center", va="bottom", fontsize=9, color=QUIET)
         ax.text(left, 0.62, textwrap.fill(prompts[block], 60), fontsize=9.5, va="bottom", weight="bold")
     ax.text(-0.15, 0.12, "steps", ha="right", va="bottom", fontsize=9, color=QUIET)
-    ax.set(xlim=(-0.1, len(chosen) * (wide + 0.5) * unit), ylim=(-len(arms) - 0.05, 1.3))
+    ax.set(xlim=(-0.1, len(chosen) * (wide + 0.5)), ylim=(-len(arms) - 0.05, 1.3))
     alt = (
         f"Drawings of {' and of '.join(map(repr, prompts))} by nets trained for {', '.join(map(str, steps))} steps, a row "
         f"for each kind of caption: {', '.join(arms.values())}. At the end of each row block stands the real picture."
