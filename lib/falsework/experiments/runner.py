@@ -206,7 +206,8 @@ def _progress(
         from falsework.recipes import description_of
 
         folder = Store(root / "artefacts").folder(recipe.name, job.preset, key_of(description_of(recipe, job.seed)))
-        for path in (folder.with_name(folder.name + ".part") / "log.jsonl", folder / "log.jsonl"):
+        whole = folder.parent.glob(f"*-{folder.name.partition('-')[2]}/log.jsonl")  # whatever preset it was made for
+        for path in (folder.with_name(folder.name + ".part") / "log.jsonl", *whole):
             with contextlib.suppress(OSError, ValueError, IndexError, KeyError):
                 return (json.loads(path.read_text().splitlines()[-1])["step"] + 1) / recipe.train.steps
         return 0.0
