@@ -38,7 +38,7 @@ DIAL: list[tuple[str, str, float | None]] = [
     ("03", "CLIP", 9.6),
     ("04", "captioners", 17.2),
     ("05", "diffusion classifier", 7.6),
-    ("06", "DALL-E 2", None),
+    ("06", "DALL-E 2", 2.0),  # the style asked for, one of four
     ("07", "DALL-E 3", 11.4),
     ("08", "noise ladder", 7.6),
     ("09", "without captions", 0.0),
@@ -162,9 +162,10 @@ class Run:
             if not self.seeds:
                 raise Refused(f"You have trained no {arm!r}: SEEDS is empty; put a seed in SEEDS.")
             recipe = config.apply_overrides(experiment.arms(self.preset), self.overrides)[arm]
-            return Net(recipe, recipes.obtain(recipe, self.seeds[0], self.preset, Store(self.root / "artefacts")).model)
-        recipe = experiment.arms("laptop")[arm]
-        return Net(recipe, recipes.shipped(recipe, 0, exhibit_path(self.root, self.notebook, arm)))
+            seed = self.seeds[0]
+            return Net(recipe, recipes.obtain(recipe, seed, self.preset, Store(self.root / "artefacts")).model, seed)
+        recipe, seed = experiment.arms("laptop")[arm], experiment.ships_seed(arm)
+        return Net(recipe, recipes.shipped(recipe, seed, exhibit_path(self.root, self.notebook, arm)), seed)
 
     def card(self, claim: str) -> Card:
         """Return the card of a claim: quote, our wording, verdict from published evidence."""
@@ -201,10 +202,11 @@ class Run:
 
 
 class Net(NamedTuple):
-    """A recipe and a network that was trained by it."""
+    """A recipe and a network that was trained by it, with this seed."""
 
     recipe: Any
     model: Any
+    seed: int = 0
 
 
 def guesses(folder: Path) -> dict[str, dict[str, Any]]:

@@ -122,23 +122,41 @@ def sample_denoise(denoise: Denoise, x: Tensor, sigmas: Tensor, generator: torch
     if len(sigmas) < 2 or not bool((sigmas.diff() < 0).all()) or not sigmas[-1] >= 0:
         raise Refused("The noise levels must be two or more and fall to 0 or above, each below the one before.")
 
-    def clean(x: Tensor, sigma: float) -> Tensor:
-        return denoise(x, log_snr_of(torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)))
-
     for s, t in zip(sigmas[:-1].tolist(), sigmas[1:].tolist()):
-        x0 = clean(x, s)
-        if generator is not None:
-            share = (t / s) ** 2
-            x = x0 + share * (x - x0)
-            if t:
-                x = x + t * (1 - share) ** 0.5 * torch.randn(
-                    x.shape, generator=generator, dtype=x.dtype, device=x.device
-                )
+        if generator is None:
+            x = heun_step(denoise, x, s, t)
             continue
-        slope = (x - x0) / s
-        ahead = x + (t - s) * slope
+        x0 = _clean(denoise, x, s)
+        share = (t / s) ** 2
+        x = x0 + share * (x - x0)
         if t:
-            slope = 0.5 * (slope + (ahead - clean(ahead, t)) / t)
-            ahead = x + (t - s) * slope
-        x = ahead
+            x = x + t * (1 - share) ** 0.5 * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return x
+
+
+def _clean(denoise: Denoise, x: Tensor, sigma: float) -> Tensor:
+    return denoise(x, log_snr_of(torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)))
+
+
+def heun_step(denoise: Denoise, x: Tensor, s: float, t: float) -> Tensor:
+    """Return x moved from noise s > 0 to t >= 0, up or down the probability flow dx/ds = (x - D(x, s)) / s (EDM, eq. 3)."""
+    slope = (x - _clean(denoise, x, s)) / s
+    ahead = x + (t - s) * slope
+    if not t:
+        return ahead
+    slope = 0.5 * (slope + (ahead - _clean(denoise, ahead, t)) / t)
+    return x + (t - s) * slope
+
+
+@torch.inference_mode()
+def invert_denoise(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
+    """Return the noise latent of pictures: x (B, ...), taken to be at noise sigmas[0] > 0, led up to the last of `sigmas`.
+
+    The flow that `sample_denoise` goes down, gone up (DDIM inversion: Song et al. 2021; Dhariwal and Nichol 2021): going
+    down the same levels gives x back, but for the error of the steps. Raises Refused when `sigmas` do not rise.
+    """
+    if len(sigmas) < 2 or not bool((sigmas.diff() > 0).all()) or not sigmas[0] > 0:
+        raise Refused("The noise levels must be two or more and rise from above 0, each above the one before.")
+    for s, t in zip(sigmas[:-1].tolist(), sigmas[1:].tolist()):
+        x = heun_step(denoise, x, s, t)
     return x

@@ -12,7 +12,20 @@ from torch import Tensor
 
 from falsework.core.errors import Refused
 from falsework.core.vocabulary import END, PAD
-from falsework.nets.dit import SKIPS, Denoiser, DiT, GrainSkip, ScalarSkip, WienerSkip, skip_of
+from falsework.nets import dit
+from falsework.nets.dit import (
+    SKIPS,
+    WAVES,
+    Denoiser,
+    DiT,
+    GrainSkip,
+    PaintSkip,
+    ScalarSkip,
+    WienerSkip,
+    empty_skip,
+    skip_of,
+    waves,
+)
 from falsework.nets.trunk import Trunk
 from falsework.noise import add_noise, log_snr_of
 from falsework.probes.denoised import imagine, layers
@@ -142,6 +155,92 @@ def test_under_the_grain_skip_a_net_that_paints_the_render_is_exact_in_a_world_o
     assert np.allclose(made, world.denoise(x_s, sigma), atol=0.01)
 
 
+def long_and_short(n: int, seed: int = 0, rest: float = 0.04) -> Tensor:
+    """Gaussian pictures (n, 48) about a mean: 24 directions of falling variance, the others all as short as `rest`."""
+    turn = torch.linalg.qr(torch.randn(NUMBERS, NUMBERS, generator=generator(98)))[0]
+    long = torch.cat([torch.logspace(1, -0.5, 24), torch.full((24,), rest)]).sqrt()
+    return torch.linspace(-0.5, 0.5, NUMBERS) + torch.randn(n, NUMBERS, generator=generator(seed)) * long @ turn.T
+
+
+def paint_and_wiener(x: Tensor) -> tuple[PaintSkip, WienerSkip]:
+    """Return the skip that knows 24 directions, and the one that knows all 48, those of the rest as long as each other."""
+    paint = skip_of("paint", x)
+    others = torch.linalg.svd(paint.directions)[0][:, 24:]
+    every = torch.cat([paint.directions, others], 1)
+    variances = torch.cat([paint.variances[:-1], paint.variances[-1:].expand(24)])
+    return paint, WienerSkip(paint.mean, every, variances)
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.2, 1.0, 5.0, 40.0])
+def test_a_skip_that_knows_some_directions_is_wieners_where_all_others_are_alike(sigma):
+    paint, wiener = paint_and_wiener(long_and_short(3000))
+    x = square(noisy(long_and_short(9, 1), sigma))
+    assert torch.allclose(paint.guess(x, at(sigma, 9)), wiener.guess(x, at(sigma, 9)), atol=2e-4)
+    assert torch.allclose(paint.rest(at(sigma, 1)), wiener.rest(at(sigma, 1)), rtol=1e-5)
+
+
+def test_each_picture_has_its_own_noise_under_the_paint_skip():
+    paint, x = skip_of("paint", cloud(500)), square(cloud(3, 1))
+    sigma = torch.tensor([0.05, 1.0, 20.0])
+    for part in (paint.guess, paint):
+        each = torch.cat([part(x[k : k + 1], sigma[k : k + 1]) for k in range(3)])
+        assert torch.allclose(part(x, sigma), each, atol=1e-5)
+    assert paint.rest(sigma).shape == paint.reach(sigma).shape == paint.kept(sigma).shape == (3,)
+
+
+def test_the_paint_skip_finds_the_variances_that_were_planted():
+    x = long_and_short(20_000, rest=0.02)
+    paint = skip_of("paint", x)
+    wanted = torch.cat([torch.logspace(1, -0.5, 24), torch.tensor([0.02])])
+    assert torch.allclose(paint.variances, wanted, rtol=0.08)
+    assert torch.allclose(paint.directions.T @ paint.directions, torch.eye(24), atol=1e-4)
+    # the whole variance is there: what is not known is spread over the others
+    assert paint.over_all(paint.variances).item() == pytest.approx(x.var(0).mean().item(), rel=1e-4)
+    exact = torch.linalg.eigvalsh(torch.cov(x.T)).flip(0)
+    assert torch.allclose(paint.variances[:-1], exact[:24], rtol=1e-3)
+    assert paint.variances[-1].item() == pytest.approx(exact[24:].mean().item(), rel=1e-2)
+    assert torch.allclose(paint.mean, x.mean(0))
+
+
+def test_the_paint_skip_lets_the_guess_through_where_there_is_little_noise_and_else_the_mean():
+    """skip = k guess + (1 - k) mean and reach = (1 - k) deviation, with k = r / (r + s^2)."""
+    x = long_and_short(3000)
+    paint = skip_of("paint", x)
+    r = paint.variances[-1].item()
+    for sigma in (0.01, r**0.5, 0.5, 20.0):
+        k, s = r / (r + sigma**2), at(sigma, 5)
+        noised = square(noisy(long_and_short(5, 1), sigma))
+        wanted = k * paint.guess(noised, s) + (1 - k) * paint.mean.view(3, SIDE, SIDE)
+        assert torch.allclose(paint(noised, s), wanted, atol=1e-5)
+        deviation = x.var(0).mean().sqrt().item()
+        assert paint.reach(s)[0].item() == pytest.approx((1 - k) * deviation, rel=1e-3)
+    assert paint.kept(at(r**0.5, 1)).item() == pytest.approx(0.5)
+
+
+def test_the_paint_skip_is_the_same_twice_and_leaves_the_dice_of_others_alone():
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    one = skip_of("paint", cloud(300))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(8)
+    assert torch.equal(one.directions, skip_of("paint", cloud(300)).directions)
+
+
+@pytest.mark.parametrize("kind", SKIPS)
+def test_an_empty_skip_takes_the_numbers_of_another(kind, monkeypatch):
+    for known in (384, 10):
+        monkeypatch.setattr(dit, "KNOWN", known)
+        skip, empty = skip_of(kind, cloud(300)), empty_skip(kind, NUMBERS)
+        assert type(skip) is type(empty)
+        shapes = [{name: tuple(v.shape) for name, v in s.state_dict().items()} for s in (skip, empty)]
+        assert shapes[0] == shapes[1]
+        empty.load_state_dict(skip.state_dict())
+        x, sigma = square(cloud(4, 1)), torch.tensor([0.1, 1.0, 5.0, 40.0])
+        assert torch.equal(skip(x, sigma), empty(x, sigma)) and torch.equal(skip.guess(x, sigma), empty.guess(x, sigma))
+    if kind == "paint":
+        assert skip.directions.shape == (NUMBERS, 10) and skip.variances.shape == (11,)
+
+
 @pytest.mark.parametrize("kind", SKIPS)
 def test_without_noise_a_skip_gives_the_picture_back_and_under_much_of_it_the_mean(kind):
     x, skip = cloud(2000, 2), skip_of(kind, cloud(2000))
@@ -181,6 +280,20 @@ def test_the_condition_stretches_and_shifts_what_is_read_and_weighs_what_is_writ
     y = x + (1 + c) * block.attention((1 + a) * block.norm_attention(x) + b, False, None, 0)
     y = y + (1 + f) * block.mlp((1 + d) * block.norm_mlp(y) + e)
     assert torch.allclose(trunk(x, causal=False, condition=condition), trunk.norm(y), atol=1e-5)
+
+
+# ---- what a net is told of the noise
+
+
+def test_waves_are_sines_and_cosines_of_multiples_of_the_logarithm_of_sigma():
+    sigma = torch.tensor([0.05, 1.0, 7.0])
+    found = waves(log_snr_of(sigma))
+    assert found.shape == (3, 2 * WAVES)
+    for k in range(1, WAVES + 1):
+        turn = 0.35 * k * sigma.log()
+        assert torch.allclose(found[:, k - 1], turn.sin(), atol=1e-5)
+        assert torch.allclose(found[:, WAVES + k - 1], turn.cos(), atol=1e-5)
+    assert torch.equal(found[1], torch.cat([torch.zeros(WAVES), torch.ones(WAVES)]))
 
 
 # ---- the net over patches

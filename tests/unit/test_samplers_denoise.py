@@ -15,7 +15,7 @@ from falsework.core.errors import Refused
 from falsework.noise import levels, log_snr_of, sigma_of
 from falsework.probes.denoised import HELPS, film
 from falsework.probes.fidelity import off_render
-from falsework.samplers import Denoise, guide_denoise, sample_denoise
+from falsework.samplers import Denoise, guide_denoise, heun_step, invert_denoise, sample_denoise
 from falsework.training import generator_of
 
 torch.set_num_threads(1)
@@ -143,6 +143,80 @@ def test_steps_that_stop_above_nought_leave_a_picture_in_the_noise_of_the_last()
         assert made.var().item() == pytest.approx(VARIANCE + 0.25, rel=0.06)
 
 
+# ---- up the flow again
+
+
+def rising(steps: int, low: float = 0.05, high: float = 20.0) -> Tensor:
+    return levels(steps, low, high)[:-1].flip(0)
+
+
+def test_up_the_flow_and_down_again_is_where_it_began_the_nearer_the_more_steps():
+    x, errors = noisy(50, 0.05), []
+    for steps in (16, 32, 64, 128):
+        up = rising(steps)
+        back = sample_denoise(gaussian(), invert_denoise(gaussian(), x, up), up.flip(0))
+        errors.append((back - x).abs().max().item())
+    assert errors[-1] < 5e-5 and all(a / b > 3.5 for a, b in pairwise(errors))
+    x, errors = 0.3 * noisy(50, 20.0), []
+    for steps in (16, 64):  # and the other way: what comes down comes up
+        down = rising(steps).flip(0)
+        back = invert_denoise(gaussian(), sample_denoise(gaussian(), x, down), down.flip(0))
+        errors.append((back - x).abs().max().item())
+    assert errors[1] < min(0.01, errors[0] / 10)
+
+
+def test_the_latent_of_a_picture_is_where_the_flow_leads_and_errs_a_quarter_with_twice_the_steps():
+    x = noisy(50, 0.05)
+    errors = [
+        (invert_denoise(gaussian(), x, rising(n)) - flow(x, 0.05, 20.0)).abs().max().item() for n in (32, 64, 128)
+    ]
+    assert all(3.4 < a / b < 4.6 for a, b in pairwise(errors)) and errors[-1] < 0.02
+
+
+def test_the_latents_of_a_cloud_are_spread_as_the_cloud_under_all_that_noise():
+    """N(mean, variance + low^2) goes up to N(mean, variance + high^2)."""
+    n, low, high = 20_000, 0.05, 20.0
+    latent = invert_denoise(gaussian(), noisy(n, low), rising(96))
+    assert latent.mean().item() == pytest.approx(MEAN, abs=4 * high / math.sqrt(n))
+    assert latent.var().item() == pytest.approx(VARIANCE + high**2, rel=4 * math.sqrt(2 / n))
+    x = noisy(n, low)
+    assert np.corrcoef(x[:, 0], latent[:, 0])[0, 1] > 0.999  # no dice: the order of the pictures stays
+
+
+def test_two_modes_stay_apart_on_the_way_up_and_come_back():
+    x = torch.cat([torch.linspace(-1.1, -0.9, 9), torch.linspace(0.9, 1.1, 9)]).double()[:, None]
+    up = rising(64)
+    latent = invert_denoise(two_modes(), x, up)
+    assert (latent.diff(dim=0) > 0).all()  # a flow on a line never crosses itself
+    assert (sample_denoise(two_modes(), latent, up.flip(0)) - x).abs().max() < 0.02
+
+
+def test_a_step_down_and_the_same_step_up_is_no_step_to_the_second_order():
+    x = noisy(20, 2.0)
+    for width in (0.2, 0.1):
+        there = heun_step(gaussian(), x, 2.0, 2.0 - width)
+        off = (heun_step(gaussian(), there, 2.0 - width, 2.0) - x).abs().max().item()
+        assert off < 0.3 * width**3
+        assert (there - flow(x, 2.0, 2.0 - width)).abs().max() < 0.3 * width**3
+    last = heun_step(gaussian(), x, 2.0, 0.0)
+    assert torch.allclose(last, gaussian()(x, log_snr_of(torch.full((20,), 2.0, dtype=torch.float64))))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_inversion_looks_twice_a_step_and_never_without_noise(kind):
+    asked: list[float] = []
+
+    def counted(x: Tensor, log_snr_B: Tensor) -> Tensor:
+        assert log_snr_B.shape == (7,) and x.dtype == log_snr_B.dtype == kind
+        asked.append(sigma_of(log_snr_B)[0].item())
+        return gaussian()(x, log_snr_B)
+
+    x = noisy(7, 0.05).to(kind)
+    before = x.clone()
+    assert invert_denoise(counted, x, rising(10)).dtype == kind and torch.equal(x, before)
+    assert len(asked) == 18 and min(asked) == pytest.approx(0.05) and max(asked) == pytest.approx(20)
+
+
 # ---- two clouds
 
 
@@ -215,6 +289,16 @@ def test_a_negative_guidance_is_refused(weight):
 def test_noise_levels_that_do_not_fall_to_nought_or_above_are_refused(sigmas):
     with pytest.raises(Refused, match=r"^The noise levels must be two or more and fall to 0 or above, each below"):
         sample_denoise(gaussian(), noisy(2, 1.0), torch.tensor(sigmas, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "sigmas", [[1.0], [], [1.0, 1.0], [2.0, 1.0], [0.0, 1.0], [-0.5, 1.0], [0.1, 2.0, 1.0], [0.1, float("nan"), 2.0]]
+)
+def test_noise_levels_that_do_not_rise_from_above_nought_are_refused(sigmas):
+    with pytest.raises(
+        Refused, match=r"^The noise levels must be two or more and rise from above 0, each above the one"
+    ):
+        invert_denoise(gaussian(), noisy(2, 1.0), torch.tensor(sigmas, dtype=torch.float64))
 
 
 # ---- drawings of captions

@@ -17,6 +17,7 @@ RECIPES = {
     "recaptioned": 1,
     "recaptioner": 1,
     "tokenizer": 1,
+    "unclip": 1,
 }
 
 MEASURES = {
@@ -42,6 +43,9 @@ MEASURES = {
     "05_diffusion_classifier/drawing": 1,
     "05_diffusion_classifier/shift": 1,
     "05_diffusion_classifier/features": 1,
+    "06_dalle2/restyling": 1,
+    "06_dalle2/drawings": 1,
+    "06_dalle2/styles": 1,
     "07_dalle3/descriptiveness": 1,
     "07_dalle3/recaptioning": 1,
     "07_dalle3/data_or_architecture": 1,

@@ -55,14 +55,20 @@ class Experiment:
     watch: Callable[[Any, Any], np.ndarray] | None = None  # (recipe, model in training) -> pictures, uint8 (N, S, S, 3)
     # preset -> arm -> its only seeds, for an arm that is shown from few seeds and not judged
     few: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
-    # measure -> (preset) -> the recipe of the judge that it asks, always seed 0: part of the result's key
-    judges: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
-    ships: tuple[str, ...] = ()  # arms whose laptop weights of seed 0 go to exhibits/, to play with before any training
+    # measure -> (preset) -> the recipes of the judges that it asks, always seed 0: part of the result's key
+    judges: Mapping[str, Callable[[str], tuple[Any, ...]]] = field(default_factory=dict)
+    ships: tuple[
+        str, ...
+    ] = ()  # arms whose laptop weights, of their first seed, go to exhibits/: to play with before any training
 
     def seeds_of(self, preset: str, arm: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
         """Return those of the seeds that this arm is trained with."""
         only = self.few.get(preset, {}).get(arm)
         return seeds if only is None else tuple(s for s in seeds if s in only)
+
+    def ships_seed(self, arm: str) -> int:
+        """Return the seed of an arm whose weights ship."""
+        return self.seeds_of("laptop", arm, self.seeds["laptop"])[0]
 
 
 def exhibit_path(root: Path, notebook: str, arm: str) -> Path:
@@ -77,6 +83,7 @@ MODULES = {
     "03_clip": "clip",
     "04_captioners": "captioners",
     "05_diffusion_classifier": "diffusion",
+    "06_dalle2": "dalle2",
     "07_dalle3": "dalle3",
     "08_noise_ladder": "noise_ladder",
     "09_without_captions": "without_captions",

@@ -374,7 +374,7 @@ EXPERIMENT = Experiment(
     few={p: dict.fromkeys((a for a in arms(p) if a != "diffusion"), (SHOWN_ONCE,)) for p in ("smoke", "laptop")}
     | {p: {"captioner": (SHOWN_ONCE,), "clip": (SHOWN_ONCE,)} for p in ("overnight", "gpu")},
     measures={"classifier": classifier, "noise": noise, "drawing": drawing, "shift": shift, "features": features},
-    judges={"drawing": lambda preset: READERS[preset]},
+    judges={"drawing": lambda preset: (READERS[preset],)},
     ships=("diffusion",),
     data=lambda: {"scenes": load_scenes("energy").digest},
     watch=watch,

@@ -224,7 +224,7 @@ EXPERIMENT = Experiment(
     seeds={"smoke": (0, 1), "laptop": (0, 1, 2), "overnight": (0, 1, 2, 3, 4), "gpu": (0, 1, 2)},
     few={"smoke": {"drawings": (0,)}, "laptop": {"drawings": (0,)}},
     measures={"likelihood": likelihood, "layers": layers, "samples": samples, "endings": endings},
-    judges={"endings": igpt_scenes.judge},
+    judges={"endings": lambda preset: (igpt_scenes.judge(preset),)},
     data=lambda: {"emoji": load_emoji().digest, "scenes": cluttered(16).digest},
     watch=watch,
 )

@@ -59,5 +59,6 @@ def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
         from falsework.recipes import obtain, ship
 
         for arm in experiment.ships:
-            ship(obtain(arms[arm], 0, preset, Store(root / "artefacts")), exhibit_path(root, notebook, arm))
+            own = obtain(arms[arm], experiment.ships_seed(arm), preset, Store(root / "artefacts"))
+            ship(own, exhibit_path(root, notebook, arm))
     return publish(root / "evidence", notebook, preset, results, facts, experiment.data())

@@ -66,7 +66,8 @@ def result_key(experiment: Experiment, measure: str, preset: str, arm: str, seed
     if measure in experiment.judges:
         from falsework.recipes import description_of
 
-        parts["judge"] = key_of(description_of(experiment.judges[measure](preset), 0))
+        keys = [key_of(description_of(judge, 0)) for judge in experiment.judges[measure](preset)]
+        parts["judge"] = keys[0] if len(keys) == 1 else keys
     return key_of({**parts, "preset": preset, "arm": arm, "seed": seed})
 
 
@@ -172,7 +173,7 @@ def run_job(job: Job) -> None:
         key = result_key(experiment, name, job.preset, job.arm, job.seed, recipe)
         facts_here = {**facts, "measure_seconds": round(time.process_time() - start, 1), "machine": machine()}
         if name in experiment.judges:
-            facts_here["judge"] = experiment.judges[name](job.preset).name
+            facts_here["judge"] = experiment.judges[name](job.preset)[0].name
         save_result(
             root / "runs",
             job.preset,

@@ -123,7 +123,48 @@ class GrainSkip(WienerSkip):
         return (1 - self.kept(sigma_B)) * self.variances.mean().sqrt()
 
 
-SKIPS = {"grain": GrainSkip, "wiener": WienerSkip, "scalar": ScalarSkip}
+class PaintSkip(WienerSkip):
+    """For pictures of flat colour, which have no grain: the net paints them whole, looking at the guess.
+
+        skip = k guess + (1 - k) mean,   k = r / (r + s^2),   reach ~ 1 - k
+
+    Only where there is little noise does the guess shine through. It knows the K longest of the D directions, (D, K), and
+    takes all others for as long as each other: `variances`, (K + 1,), ends with theirs, r.
+    """
+
+    def guess(self, x: Tensor, sigma_B: Tensor) -> Tensor:
+        """Return the best linear estimate, as far as K directions tell."""
+        gain_BK = self.variances / (self.variances + sigma_B[:, None] ** 2)
+        off_BD, rest_B1 = x.flatten(1) - self.mean, gain_BK[:, -1:]
+        along_BK = (off_BD @ self.directions) * (gain_BK[:, :-1] - rest_B1)
+        return (self.mean + rest_B1 * off_BD + along_BK @ self.directions.T).view_as(x)
+
+    def rest(self, sigma_B: Tensor) -> Tensor:
+        """Return sqrt of the mean of v s^2 / (v + s^2) over all D directions."""
+        noise_B1 = sigma_B[:, None] ** 2
+        return self.over_all(self.variances * noise_B1 / (self.variances + noise_B1)).sqrt()
+
+    def over_all(self, values_K: Tensor) -> Tensor:
+        """Return the mean over D directions of values (..., K + 1), the last of them that of all others."""
+        numbers, known = self.directions.shape
+        return (values_K[..., :-1].sum(-1) + (numbers - known) * values_K[..., -1]) / numbers
+
+    def forward(self, x: Tensor, sigma_B: Tensor) -> Tensor:
+        """Return the skip."""
+        kept = like(self.kept(sigma_B), x)
+        return kept * self.guess(x, sigma_B) + (1 - kept) * self.mean.view(x.shape[1:])
+
+    def kept(self, sigma_B: Tensor) -> Tensor:
+        """Return r / (r + s^2)."""
+        return self.variances[-1] / (self.variances[-1] + sigma_B**2)
+
+    def reach(self, sigma_B: Tensor) -> Tensor:
+        """Return 1 - k, times the deviation of a number of a picture."""
+        return (1 - self.kept(sigma_B)) * self.over_all(self.variances).sqrt()
+
+
+SKIPS = {"grain": GrainSkip, "wiener": WienerSkip, "scalar": ScalarSkip, "paint": PaintSkip}
+KNOWN = 384  # directions that a PaintSkip knows, if pictures have twice as many
 
 
 def skip_of(kind: str, pictures_ND: Tensor) -> nn.Module:
@@ -131,15 +172,35 @@ def skip_of(kind: str, pictures_ND: Tensor) -> nn.Module:
     if kind == "scalar":
         return ScalarSkip(pictures_ND.mean(), pictures_ND.var())
     mean_D = pictures_ND.mean(0)
+    if kind == "paint":
+        return _paint_skip(mean_D, pictures_ND - mean_D)
     off_ND = (pictures_ND - mean_D).double()
     variances_D, directions_DD = torch.linalg.eigh(off_ND.T @ off_ND / (len(off_ND) - 1))
     return SKIPS[kind](mean_D, directions_DD.float(), variances_D.clamp_min(1e-8).float())
+
+
+def _paint_skip(mean_D: Tensor, off_ND: Tensor) -> PaintSkip:
+    numbers = off_ND.shape[1]
+    known = _known(numbers)
+    with torch.random.fork_rng(devices=[]):  # the directions are found from a random start (Halko et al. 2011)
+        torch.manual_seed(0)
+        _, sizes_K, directions_DK = torch.svd_lowrank(off_ND, known, niter=3)
+    variances_K = sizes_K**2 / (len(off_ND) - 1)
+    left = (off_ND.square().sum() / (len(off_ND) - 1) - variances_K.sum()) / (numbers - known)
+    return PaintSkip(mean_D, directions_DK, torch.cat([variances_K, left[None]]).clamp_min(1e-8))
+
+
+def _known(numbers: int) -> int:
+    return min(KNOWN, numbers // 2)
 
 
 def empty_skip(kind: str, numbers: int) -> nn.Module:
     """Return a skip of the right shapes, to be filled with weights."""
     if kind == "scalar":
         return ScalarSkip(torch.zeros(()), torch.ones(()))
+    if kind == "paint":
+        known = _known(numbers)
+        return PaintSkip(torch.zeros(numbers), torch.zeros(numbers, known), torch.ones(known + 1))
     return SKIPS[kind](torch.zeros(numbers), torch.zeros(numbers, numbers), torch.ones(numbers))
 
 
@@ -193,6 +254,12 @@ class Paint(nn.Module):
         return self.line(x_BTC) + (stencils.mT @ colours).flatten(2)
 
 
+def waves(log_snr_B: Tensor) -> Tensor:
+    """Return noise levels as nets are told them, (B, 2 WAVES): sines and cosines of ln sigma."""
+    turns = -0.5 * log_snr_B[:, None] * torch.arange(1, WAVES + 1, device=log_snr_B.device) * 0.35
+    return torch.cat([turns.sin(), turns.cos()], 1)
+
+
 class DiT(nn.Module):
     """F: patches of the noisy picture and of the skip's estimate, through a trunk, to patches of what is to be added.
 
@@ -224,8 +291,7 @@ class DiT(nn.Module):
 
     def steer(self, log_snr_B: Tensor, told_BC: Tensor) -> Tensor:
         """Return what steers the blocks, (B, C): the noise level in waves, and the caption's sum."""
-        turns = -0.5 * log_snr_B[:, None] * torch.arange(1, WAVES + 1, device=log_snr_B.device) * 0.35
-        return F.silu(self.level(torch.cat([turns.sin(), turns.cos()], 1)) + told_BC)
+        return F.silu(self.level(waves(log_snr_B)) + told_BC)
 
     def stem(self, seen_B6SS: Tensor) -> Tensor:
         """Return (B, T, C)."""
@@ -248,15 +314,18 @@ class DiT(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """D: the mean picture behind a noisy one, as far as it has been learned. range: the least and the largest sigma."""
+    """D: the mean picture behind a noisy one, as far as it has been learned. range: the least and the largest sigma.
+
+    told: what `net.hear` takes, captions as ids (B, M) first.
+    """
 
     def __init__(self, skip: nn.Module, net: DiT, range: tuple[float, float]) -> None:
         super().__init__()
         self.skip, self.net, self.range = skip, net, range
 
-    def forward(self, x: Tensor, log_snr_B: Tensor, ids_BM: Tensor) -> Tensor:
+    def forward(self, x: Tensor, log_snr_B: Tensor, *told: Tensor) -> Tensor:
         """Return (B, 3, S, S) for noisy pictures, their log-SNR and captions."""
-        return self.clean(x, log_snr_B, self.net.hear(ids_BM))
+        return self.clean(x, log_snr_B, self.net.hear(*told))
 
     def clean(self, x: Tensor, log_snr_B: Tensor, heard: tuple[Tensor, Tensor]) -> Tensor:
         """Return the same for captions that were heard already; raises Refused for pictures of another size."""
@@ -276,7 +345,7 @@ class Denoiser(nn.Module):
         """Return the residual streams (B, T, C) of every block, the patches first."""
         return self.net.layers(self.seen(x, sigma_of(log_snr_B)), log_snr_B, self.net.hear(ids_BM))
 
-    def told(self, ids_BM: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def told(self, *told: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the sampler's `denoise` for these captions."""
-        heard = self.net.hear(ids_BM)
+        heard = self.net.hear(*told)
         return lambda x, log_snr_B: self.clean(x, log_snr_B, heard)

@@ -33,8 +33,18 @@ def by_rest(sigma_B: Tensor, rest_B: Tensor) -> Tensor:
 WEIGHTINGS: dict[str, Weighting] = {"likelihood": by_likelihood, "rest": by_rest}
 
 
-def denoise_loss(weighting: Weighting, low: float, high: float, middle: tuple[float, float], share: float) -> Loss:
-    """Return the objective for batches of "pictures" float (B, 3, S, S) in [-1, 1] and "ids" int64 (B, T).
+def denoise_loss(
+    weighting: Weighting,
+    low: float,
+    high: float,
+    middle: tuple[float, float],
+    share: float,
+    of: str = "pictures",
+    told: tuple[str, ...] = ("ids",),
+) -> Loss:
+    """Return the objective for batches that hold floats (B, ...) under the name `of`, and what goes with them, `told`.
+
+    For pictures: float (B, 3, S, S) in [-1, 1], and "ids" int64 (B, T).
 
     ln sigma is even in [ln low, ln high], and `share` of each batch even in the narrower range `middle`. Metric "bare":
     the mean |x - D|^2 per number without a weight.
@@ -43,12 +53,12 @@ def denoise_loss(weighting: Weighting, low: float, high: float, middle: tuple[fl
     def loss(
         model: nn.Module, batch: dict[str, Tensor], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        x = batch["pictures"]
+        x = batch[of]
         inner = round(share * len(x))
         parts = [stratified(n, *ends, generator) for n, ends in ((inner, middle), (len(x) - inner, (low, high))) if n]
         log_snr_B = torch.cat(parts)
         eps = torch.randn(x.shape, generator=generator, device=x.device)
-        error = model(add_noise(x, eps, log_snr_B), log_snr_B, batch["ids"]) - x
+        error = model(add_noise(x, eps, log_snr_B), log_snr_B, *(batch[name] for name in told)) - x
         sigma_B = sigma_of(log_snr_B)
         weight = weighting(sigma_B, model.skip.rest(sigma_B))  # type: ignore[operator,union-attr]
         square = error.square()

@@ -122,9 +122,13 @@ def obtain(
     return Trained(model.to(device).eval(), artefact, key)
 
 
+COMPUTED = "skip."  # parts of a network that `build` computes from pictures, and that need not be shipped
+
+
 def ship(trained: Trained, path: Path) -> None:
     """Write a trained network in half precision, with its key: to look at without training, never to measure with."""
-    tensors = {k: v.half() if v.is_floating_point() else v for k, v in trained.model.state_dict().items()}
+    learned = {k: v for k, v in trained.model.state_dict().items() if COMPUTED not in k}
+    tensors = {k: v.half() if v.is_floating_point() else v for k, v in learned.items()}
     write_atomic(path, save({k: v.cpu().contiguous() for k, v in tensors.items()}, {"key": trained.key}))
 
 
@@ -139,6 +143,9 @@ def shipped(recipe: Recipe, seed: int, path: Path) -> nn.Module:
         raise Refused(f"The shipped weights {path.name} cannot be read ({fault}); {restore}.") from fault
     if key != key_of(description_of(recipe, seed)):
         raise Refused(f"The shipped weights {path.name} are of an earlier recipe; {restore}.")
-    model = recipe.build(seed, weights)
-    model.load_state_dict(weights)
+    theirs = {k: v for k, v in weights.items() if k.partition(".")[0] in recipe.parents()}
+    model = recipe.build(seed, theirs or None)
+    missing, unknown = model.load_state_dict(weights, strict=False)
+    if unknown or any(COMPUTED not in name for name in missing):
+        raise Refused(f"The shipped weights {path.name} are not all there; {restore}.")
     return model.eval()

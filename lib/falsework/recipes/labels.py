@@ -68,3 +68,19 @@ PRESETS = {
     "overnight": Labels(_DRAWINGS, Eye("conv", 32), ("concept",), Train(600, 128, lr=8e-3, ema=0.98)),  # not measured
     "gpu": Labels(_DRAWINGS, Eye("conv", 96), ("concept",), Train(4000, 512, lr=4e-3, ema=0.99)),  # not measured
 }
+
+# judges of drawings: they learned every drawing, held-out ones too, and are asked about drawn ones. The set is seen in
+# fine signs, so its judge learned cleaner pictures.
+
+
+def _judges(eye: int, train: Train) -> dict[str, Labels]:
+    data = {"concept": "smudged", "style": "every drawing"}
+    return {f: Labels(Pairs(name, ()), Eye("conv", eye), (f,), train) for f, name in data.items()}
+
+
+JUDGES = {
+    "smoke": _judges(8, Train(10, 32)),
+    "laptop": _judges(32, Train(700, 128, lr=8e-3, ema=0.98)),  # 120 s each
+    "overnight": _judges(32, Train(700, 128, lr=8e-3, ema=0.98)),
+    "gpu": _judges(96, Train(4000, 512, lr=4e-3, ema=0.99)),  # not measured
+}

@@ -5,6 +5,10 @@
     stage       an object, two, or one over a sign, 32 px (drawing); and one in 25 shows an object and its change
                 "alone": none of those; "taught": most are; "faint": with little colour
     drawings    real drawings, 32 px, DISTINCT concepts in a batch, each in one random style (zero-shot)
+    every drawing   held-out ones too, each as often as any other, a bit shifted and speckled: for judges alone
+    smudged     the same, more so, and now and then blurred: for judges of drawn pictures
+    sisters     the same as drawings, but each concept of a batch comes in SISTERS styles: only its style tells
+                one from the other
 
 Dimension key: B batch, S side in pixels.
 """
@@ -44,6 +48,10 @@ SCENES: dict[str, dict[str, Any]] = {
     "stage faint": {"kinds": ALONE, "chroma": 0.12},
 }
 DRAWN_LEVELS = ("name", "keywords", "style")  # a drawing's caption is at one of these, drawn anew each time
+SET = "set"  # or at this: name and keywords, or the name alone, and always the style; no colours
+EVERY = {"every drawing": 8.0, "smudged": 25.0}  # the most that specks deviate, of 255
+DRAWN = ("drawings", "sisters", *EVERY)
+SISTERS = 2
 PAGE = 32  # batches that are drawn at once, see `paged`
 DROP = 0.3  # share of keywords that a caption leaves out
 
@@ -56,7 +64,7 @@ def scenes_of(data: str) -> SceneWorld:
 
 @dataclass(frozen=True)
 class Pairs:
-    """data: one of SCENES or "drawings"; levels: of the scenes' captions, one drawn for each; drawings mix their own.
+    """data: one of SCENES or DRAWN; levels: of the captions, one drawn for each; without any, drawings mix DRAWN_LEVELS.
 
     without: a vendor whose drawings are never shown. turned: share of twins that are told the other way round.
     Raises Refused for an unknown name, for no levels of scenes, and for such a share of anything but twins.
@@ -68,11 +76,11 @@ class Pairs:
     turned: float = 0.0
 
     def __post_init__(self) -> None:
-        one_of("The data", self.data, (*SCENES, "drawings"))
-        one_of("The vendor to leave out", self.without, ("", *VENDORS))
+        one_of("The data", self.data, (*SCENES, *DRAWN))
+        one_of("The vendor to leave out", self.without, ("",) if self.data in EVERY else ("", *VENDORS))
         for level in self.levels:
-            one_of("The caption level", level, LEVELS[1:-1])
-        if not self.levels and self.data != "drawings":
+            one_of("The caption level", level, (*DRAWN_LEVELS, SET) if self.drawings else LEVELS[1:-1])
+        if not self.levels and not self.drawings:
             raise Refused("The scenes got no caption level, but need one or more.")
         if not 0 <= self.turned <= (self.data == "twins"):
             raise Refused(
@@ -80,23 +88,30 @@ class Pairs:
             )
 
     @property
+    def drawings(self) -> bool:
+        """Whether these are real drawings."""
+        return self.data in DRAWN
+
+    @property
     def side(self) -> int:
         """S."""
-        return 32 if self.data == "drawings" else scenes_of(self.data).side
+        return 32 if self.drawings else scenes_of(self.data).side
 
     @property
     def digest(self) -> str:
         """The digest of the pictures and their captions."""
-        return load_emoji().digest if self.data == "drawings" else scenes_of(self.data).digest
+        return load_emoji().digest if self.drawings else scenes_of(self.data).digest
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Every word that a caption of this data may say, whatever the level or split."""
-        return _vocabulary(self.data)
+        return _vocabulary(DRAWN[0] if self.drawings else self.data)
 
     @cached_property
     def drawn(self) -> Index:
         """The drawings that are shown in training, int64."""
+        if self.data in EVERY:
+            return np.arange(len(load_emoji()))
         if not self.without:
             return load_emoji().split("train")
         return np.setdiff1d(load_emoji().split(f"train_without_vendor:{self.without}"), spared(self.without)[0])
@@ -106,7 +121,7 @@ class Pairs:
 
         Raises Refused when a batch asks for more concepts than there are.
         """
-        if self.data == "drawings":
+        if self.drawings:
             return self._draw_drawings(size, rng(*keys))
         world = scenes_of(self.data)
         index, pictures = world.draw(size, "train", *keys)
@@ -120,7 +135,7 @@ class Pairs:
 
     def draw_many(self, size: int, batch: int, *keys: object) -> tuple[Index, np.ndarray, list[str]]:
         """Return `draw` of `size` pictures; drawings come batch by batch, so that no batch has a concept twice."""
-        if self.data != "drawings":
+        if not self.drawings:
             return self.draw(size, *keys)
         parts = [self.draw(batch, *keys, at) for at in range(-(-size // batch))]
         index, pictures, told = zip(*parts)
@@ -128,19 +143,40 @@ class Pairs:
 
     def _draw_drawings(self, size: int, draw: np.random.Generator) -> tuple[Index, np.ndarray, list[str]]:
         emoji = load_emoji()
+        if self.data in EVERY:
+            index = draw.choice(self.drawn, size)
+            return (
+                index,
+                _smudged(emoji.images(index), EVERY[self.data], draw),
+                _drawn_captions(index, draw, DRAWN_LEVELS),
+            )
         concept = emoji.labels(self.drawn, "concept")
         order = draw.permutation(len(self.drawn))  # the first drawing of a concept in a random order: a random style
-        _, first = np.unique(concept[order], return_index=True)
-        if len(first) < size:
-            raise Refused(f"The batch asks for {size} distinct concepts, but {len(first)} are drawn in training.")
-        index = self.drawn[order[draw.permutation(first)[:size]]]
+        first = _first(concept[order], 1 if self.data == "drawings" else SISTERS)
+        if first.size < size:
+            raise Refused(f"The batch asks for {size} distinct concepts, but {first.size} are drawn in training.")
+        index = self.drawn[order[draw.permutation(first).ravel()[:size]]]
         pictures = emoji.images(index, background=_papers(len(index), draw))
-        return index, pictures, _drawn_captions(index, draw)
+        return index, pictures, _drawn_captions(index, draw, self.levels or DRAWN_LEVELS)
 
     @property
     def dataset(self) -> Emoji | SceneWorld:
         """The pictures, whose factors have labels."""
-        return load_emoji() if self.data == "drawings" else scenes_of(self.data)
+        return load_emoji() if self.drawings else scenes_of(self.data)
+
+    # ---- drawings one by one, as `Listed` gives its scenes
+
+    def numbers(self, size: int, *keys: object) -> Index:
+        """Return int64 (size,): drawings that are shown in training, a function of the keys."""
+        return self.drawn[rng(*keys, "numbers").integers(len(self.drawn), size=size)]
+
+    def pictures(self, index: Index, *keys: object) -> np.ndarray:
+        """Return uint8 (B, S, S, 3): drawings on white."""
+        return load_emoji().images(index)
+
+    def say(self, index: Index, *keys: object) -> list[str]:
+        """Return a caption for each drawing, its words drawn by the keys."""
+        return _drawn_captions(index, rng(*keys, "said"), self.levels or DRAWN_LEVELS)
 
     def batch(
         self, size: int, *keys: object, factors: tuple[str, ...] = (), device: torch.device | str = "cpu"
@@ -243,22 +279,41 @@ def _papers(n: int, draw: np.random.Generator) -> np.ndarray:
     return np.where(draw.random((n, 1)) < 0.5, 255, tint).astype(np.uint8)
 
 
-def _drawn_captions(index: Index, draw: np.random.Generator) -> list[str]:
+def _smudged(pictures: np.ndarray, specks: float, draw: np.random.Generator) -> np.ndarray:
+    """Return pictures moved by up to a pixel, with noise of up to `specks`; where that is much, some are blurred."""
+    by = tuple(int(k) for k in draw.integers(-1, 2, size=2))
+    frame = ((0, 0), (1, 1), (1, 1), (0, 0))
+    x = np.roll(np.pad(pictures, frame, constant_values=255), by, (1, 2))[:, 1:-1, 1:-1].astype(np.float32)
+    if draw.random() < 1 / 7 and specks > EVERY["every drawing"]:
+        half, side = np.pad(x[: len(x) // 2], frame, mode="edge"), x.shape[1]
+        x[: len(half)] = np.mean([half[:, i : i + side, j : j + side] for i in range(3) for j in range(3)], axis=0)
+    x += specks * draw.random((len(x), 1, 1, 1), dtype=np.float32) * draw.standard_normal(x.shape, dtype=np.float32)
+    return np.clip(x, 0, 255).round().astype(np.uint8)
+
+
+def _first(concept: np.ndarray, count: int) -> np.ndarray:
+    """Return int64 (K, count): where each concept comes the first `count` times; those that come less often are left out."""
+    order = np.argsort(concept, kind="stable")
+    _, start, often = np.unique(concept[order], return_index=True, return_counts=True)
+    return order[start[often >= count][:, None] + np.arange(count)]
+
+
+def _drawn_captions(index: Index, draw: np.random.Generator, levels: Sequence[str]) -> list[str]:
     emoji = load_emoji()
     names, keywords, styled = (emoji.captions(index, level) for level in DRAWN_LEVELS)
-    level = draw.integers(len(DRAWN_LEVELS), size=len(index))
     out = []
-    for k, name, said, full in zip(level, names, keywords, styled):
-        words = said[len(name) :].split()
-        kept = " ".join(w for w in words if draw.random() >= DROP) if k else ""
-        look = full[len(said) :] if k == 2 else ""
+    for k, name, said, full in zip(draw.integers(len(levels), size=len(index)), names, keywords, styled):
+        level, words = levels[k], said[len(name) :].split()
+        bare = level == "name" or (level == SET and draw.random() < 1 / 3)
+        kept = "" if bare else " ".join(w for w in words if draw.random() >= DROP)
+        look = {"style": full[len(said) :], SET: full[len(said) :].partition(" mostly ")[0]}.get(level, "")
         out.append(" ".join(f"{name} {kept}{look}".split()))
     return out
 
 
 @cache
 def _vocabulary(data: str) -> Vocabulary:
-    if data == "drawings":
+    if data in DRAWN:
         emoji = load_emoji()
         every = np.arange(len(emoji))
         return vocabulary_of([*emoji.captions(every, "style"), *emoji.captions(every, "group")])
