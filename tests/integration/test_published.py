@@ -35,7 +35,7 @@ def test_every_network_that_ships_is_of_the_recipe_that_stands_and_all_are_small
         experiment = experiment_of(notebook)
         for arm in experiment.ships if experiment else ():
             path = exhibit_path(root(), notebook, arm)
-            shipped(experiment.arms("laptop")[arm], 0, path)
+            shipped(experiment.arms("laptop")[arm], experiment.ships_seed(arm), path)
             wanted.add(path)
     assert wanted == set((root() / "exhibits").glob("*/*")), "a file that nobody ships, or one that is missing"
     assert sum(p.stat().st_size for p in wanted) < 15_000_000

@@ -91,11 +91,11 @@ def test_a_caption_in_another_style_changes_the_style_and_nothing_else():
     assert not set(NUISANCE) & set(named())  # no caption says them
 
 
-def test_directions_are_words_a_random_point_and_the_mean_picture_of_the_style(painter):
+def test_directions_are_words_a_random_point_and_means_of_pictures(painter):
     index, _ = scenes(20)
     target = other_styles(index, "a")
     found = directions_of(painter, index, target, "key")
-    assert set(found) == {"unclip", "random_direction", "image_mean"}
+    assert set(found) == {"unclip", "random_direction", "image_mean", "image_difference"}
     for direction in found.values():
         assert direction.points.shape == (20, painter.recipe.clip.shared) and direction.key == painter.key
         assert np.allclose(np.linalg.norm(direction.points, axis=1), 1, atol=1e-5)
@@ -118,8 +118,10 @@ def test_the_mean_picture_of_a_style_is_the_mean_of_pictures_in_that_style(paint
 
     eyes = SimpleNamespace(recipe=painter.recipe, key=painter.key, see=see, difference=painter.difference)
     index, _ = scenes(40)
-    target = other_styles(index, "a")
-    assert np.array_equal(directions_of(eyes, index, target, "key")["image_mean"].points, np.eye(4)[target])
+    target, own = other_styles(index, "a"), WORLD.labels(index, STYLE)
+    found = directions_of(eyes, index, target, "key")
+    assert np.array_equal(found["image_mean"].points, np.eye(4)[target])
+    assert np.allclose(found["image_difference"].points, (np.eye(4)[target] - np.eye(4)[own]) / np.sqrt(2), atol=1e-6)
 
 
 # ---- scenes: what is kept

@@ -277,7 +277,7 @@ def planted(n: int, seed: int) -> dict[str, Tensor]:
 
 
 def test_a_prior_learns_mean_and_covariance_of_what_goes_with_each_caption(tmp_path):
-    ends, n = (0.05, 20.0), 800
+    ends, n = (0.05, 20.0), 500
     torch.manual_seed(0)
     prior = Prior(skip_of("wiener", planted(4000, 99)["embedding"]), 5, 3, 4, 16, 2, 2, ends)
     loss = denoise_loss(WEIGHTINGS["rest"], *ends, ends, 1.0, of="embedding", told=("asked", "text"))
@@ -290,9 +290,9 @@ def test_a_prior_learns_mean_and_covariance_of_what_goes_with_each_caption(tmp_p
     covariance = MIX @ MIX.T
     for k, z in enumerate(drawn.split(n)):
         mean = BY_WORD[k // 2] + BY_TEXT[k % 2]
-        assert (z.mean(0) - mean).abs().max() < 0.2  # of deviations up to .7, whose mean errs by .02
+        assert (z.mean(0) - mean).abs().max() < 0.2  # of deviations up to .7, whose mean errs by .03
         off = torch.cov(z.T) - covariance
-        assert off.norm() < 0.3 * covariance.norm() and abs(off.trace()) < 0.25 * covariance.trace()
+        assert off.norm() < 0.4 * covariance.norm() and abs(off.trace()) < 0.35 * covariance.trace()
 
 
 # ---- the loss, of anything
@@ -638,10 +638,7 @@ def test_recipes_that_cannot_be_are_refused(change, text):
         replace(DRAWINGS, **change)
 
 
-SIX_HEADS = pytest.mark.xfail(strict=True, reason="six heads do not divide a prior of 256")
-
-
-@pytest.mark.parametrize("preset", [*list(PRESETS)[:-1], pytest.param("gpu", marks=SIX_HEADS)])
+@pytest.mark.parametrize("preset", list(PRESETS))
 @pytest.mark.parametrize("of", ["drawings", "scenes"])
 def test_every_preset_can_be_built(of, preset):
     recipe = {"drawings": PRESETS, "scenes": SCENES}[of][preset]

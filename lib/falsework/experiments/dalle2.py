@@ -86,14 +86,16 @@ def captions_of(index: np.ndarray, target: np.ndarray | None = None) -> list[str
 def directions_of(painter: Painter, index: np.ndarray, target: np.ndarray, *keys: object) -> dict[str, Embedding]:
     """Return how to ask for another style, (N, E) each: by words; and two controls.
 
-    "random_direction": a random point of the sphere. "image_mean": the mean of 64 pictures in that style, the words unused.
+    "random_direction": a random point of the sphere. Without words: "image_mean", the mean of 64 pictures in that style,
+    and "image_difference", that mean less the mean of the style that is there.
     """
     world, pairs = load_scenes("energy"), painter.recipe.pairs
     dice = rng(*keys, "random").standard_normal((len(index), painter.recipe.clip.shared)).astype(np.float32)
     others = pairs.numbers(64 * len(world.factors[STYLE]), *keys, "mean")
     seen = painter.see(pairs.pictures(others, *keys, "mean")).points
     means = np.stack([seen[world.labels(others, STYLE) == s].mean(0) for s in range(len(world.factors[STYLE]))])
-    found = {"random_direction": dice, "image_mean": means[target]}
+    own = world.labels(index, STYLE)
+    found = {"random_direction": dice, "image_mean": means[target], "image_difference": means[target] - means[own]}
     controls = {n: Embedding(x / np.linalg.norm(x, axis=1, keepdims=True), painter.key) for n, x in found.items()}
     return {"unclip": painter.difference(captions_of(index, target), captions_of(index)), **controls}
 
@@ -153,10 +155,11 @@ def restyling(subject: Subject) -> Measured:
     put("weight", best)
     arrays: dict[str, np.ndarray] = {}
     for arm, direction in asked.items():
-        for weight in WEIGHTS if arm == "unclip" else (best,):
+        for weight in (0.0, *WEIGHTS) if arm == "unclip" else (best,):
             moved = painter.toward(seen, direction, weight)
-            for noise, start in (("with_noise", latent), ("without_noise", None)):
-                if arm != "unclip" and start is None:
+            starts = {"with_noise": latent, "without_noise": None, "other_noise": np.roll(latent, 1, 0)}
+            for noise, start in starts.items():
+                if (arm != "unclip" and noise != "with_noise") or (noise == "other_noise" and weight != best):
                     continue
                 made = painter.draw(moved, *key, "fresh", latent=start)
                 found = exact_read(made)
@@ -171,7 +174,7 @@ def restyling(subject: Subject) -> Measured:
                 if noise == "with_noise":
                     put("target_success", hit, arm=arm)
                     put("offtarget_kept", others, arm=arm)
-                if arm == "unclip":
+                if arm == "unclip" and noise != "other_noise":
                     put("nuisance_kept", float(np.mean([share[f] for f in NUISANCE])), arm=noise)
                     for f in (*off, *NUISANCE):
                         put("edited_by_factor", share[f], factor=f, noise=noise)
@@ -306,7 +309,8 @@ def edits_of(part: str, *keys: object) -> tuple[np.ndarray, np.ndarray]:
     targets = one_each(emoji.split(part), *keys, "targets")
     among = emoji.split("train") if part == "style_concept" else emoji.split(part)
     sources = sources_of(targets, among, *keys)
-    return sources[sources >= 0], targets[sources >= 0]
+    order = rng(*keys, "order").permutation(np.flatnonzero(sources >= 0))
+    return sources[order], targets[order]
 
 
 def drawings(subject: Subject) -> Measured:
@@ -325,9 +329,10 @@ def drawings(subject: Subject) -> Measured:
             rows.append({"metric": metric, **about, "item": int(concept), "value": float(value)})
 
     for part in ("test", "style_concept", "train"):
-        index = one_each(emoji.split(part), *key, part)[: few(subject, 145)]
+        index = one_each(emoji.split(part), *key, part)  # in the order of the concepts: faces first
+        index = rng(*key, part, "few").permutation(index)[: few(subject, 145)]
         real, seen = on_white(index), painter.see(emoji.images(index))
-        mixed = seen[np.roll(np.arange(len(index)), len(index) // 2)]  # concepts in order: the next one may be a sister
+        mixed = seen[np.roll(np.arange(len(index)), 1)]
         made = {
             "real": real,
             "without_noise": painter.draw(seen, *key, part),
@@ -406,7 +411,7 @@ def edit_rows(painter: Painter, judge: Judge, subject: Subject, key: tuple) -> R
             put((read == style).mean(), len(concept), of="target", arm=arm, part=part)
             put(right.mean(), len(concept), of="concept", arm=arm, part=part)
             if arm == "start":
-                level = float(right.mean())
+                level = max(float(right.mean()), 1 / AMONG)  # chance at least
         for arm in ("unclip", "random_direction", "image_mean"):
             for weight in WEIGHTS if (arm, part) == ("unclip", "style_concept") else (best,):
                 points = moved(source, style, weight, arm)

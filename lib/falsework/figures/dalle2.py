@@ -31,7 +31,8 @@ HOW: dict[str, tuple[str, dict[str, Any]]] = {
     "with_noise": ("drawn again, its own noise", {"marker": "o", "color": BLUE, "ms": 11}),
     "without_noise": ("drawn again, fresh noise", {"marker": "o", "color": PAPER, "ms": 9.5, "mec": RED, "mew": 2.4}),
     "probe": ("read off the embedding", {"marker": "|", "color": INK, "ms": 20, "mew": 3}),
-    "chance": ("chance", {"marker": "|", "color": QUIET, "ms": 14, "mew": 2}),
+    "untrained": ("before the lessons", {"marker": "|", "color": AMBER, "ms": 15, "mew": 2.5}),
+    "chance": ("chance", {"marker": "|", "color": QUIET, "ms": 10, "mew": 2}),
 }
 WAYS = {
     "picture": ("the embedding of such a picture", BLUE, "o"),
@@ -39,7 +40,12 @@ WAYS = {
     "caption": ("the caption's own, fed directly", RED, "X"),
 }
 OF = {"target": ("the style that was asked for", AMBER), "offtarget": ("the other six facts", BLUE)}
-ASKED = {"unclip": "words", "image_mean": "the mean picture", "random_direction": "a random direction"}
+ASKED = {
+    "unclip": "a difference of words",
+    "image_difference": "a difference of mean pictures",
+    "image_mean": "a mean picture",
+    "random_direction": "a random direction",
+}
 CLIPS = {
     "clip_mixed": "one caption in three names the set",
     "clip_named": "every caption names it",
@@ -118,14 +124,15 @@ def kept(table: pd.DataFrame) -> Figure:
 
     table: rows kept (how, factor), embedding_holds (of, factor). Facts that captions name first, the others below.
     """
-    rows, holds = pick(table, "kept"), pick(table, "embedding_holds", of="trained")
+    rows, holds = pick(table, "kept"), pick(table, "embedding_holds")
     order = list(dict.fromkeys(rows["factor"]))
     drawing, axes = canvas(10, 0.47 * len(order) + 1.5)
     ax, told = axes[0, 0], []
     for y, factor in enumerate(order):
         own = rows[rows["factor"] == factor]
         found = {"chance": float(own["chance"].iloc[0])}
-        found["probe"] = level(holds[holds["factor"] == factor])[0]
+        for mark, of in (("probe", "trained"), ("untrained", "untrained")):
+            found[mark] = level(holds[(holds["factor"] == factor) & (holds["of"] == of)])[0]
         for how in ("with_noise", "without_noise"):
             found[how], low, high = level(own[own["how"] == how])
             look, mine = HOW[how][1], sides(own[own["how"] == how])[1]
@@ -133,13 +140,13 @@ def kept(table: pd.DataFrame) -> Figure:
             ax.plot([max(low, 0), min(high, 1)], [y, y], color=hue, lw=2.5, alpha=0.5)
             if len(mine):
                 star(ax, mine["value"].mean(), y + 0.28, hue, ms=10)
-        for how in ("chance", "probe", "with_noise", "without_noise"):
+        for how in ("chance", "untrained", "probe", "with_noise", "without_noise"):
             ax.plot(found[how], y, ls="", zorder=4 + (how == "without_noise"), **HOW[how][1])
         told.append(f"{fact(factor)}: " + ", ".join(f"{HOW[h][0]} {found[h]:.2f}" for h in HOW))
     for words, look in HOW.values():
         ax.plot([], [], ls="", label=words, **look)
     ax.legend(
-        loc="lower center", bbox_to_anchor=(0.42, 1.0), ncols=4, handletextpad=0.2, columnspacing=1.2, fontsize=10
+        loc="lower center", bbox_to_anchor=(0.42, 1.0), ncols=5, handletextpad=0.2, columnspacing=1.2, fontsize=10
     )
     named = len(order) - sum(f.startswith("nudge") for f in order)
     ax.axhline(named - 0.5, color=QUIET, lw=0.9, ls=":")
@@ -173,7 +180,10 @@ def edits(table: pd.DataFrame) -> Figure:
     axes[0, 0].set_ylabel("share of pictures")
     axes[0, 0].legend(loc="lower center", bbox_to_anchor=(1.05, 1.1), ncols=3, fontsize=10)
     foot(drawing, rows)
-    return finish(drawing, f"Edits along their weight; {chosen:.1f} was chosen. {'; '.join(told)}.{yours(rows, 'of')}")
+    return finish(
+        drawing,
+        f"Edits along their weight; dotted, the mean of those chosen, {chosen:.2f}. {'; '.join(told)}.{yours(rows, 'of')}",
+    )
 
 
 def _listed(line: Mapping[float, float]) -> str:

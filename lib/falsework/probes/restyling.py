@@ -109,6 +109,10 @@ class Painter:
         Raises Refused when two are the same to CLIP: there is no direction then.
         """
         more, less = ([x] if isinstance(x, str) else list(x) for x in (add, subtract))
+        if len(more) != len(less):
+            raise Refused(
+                f"There are {len(more)} captions to add and {len(less)} to subtract, but need as many of each."
+            )
         off = self.hear(more).points - self.hear(less).points
         length = np.linalg.norm(off, axis=1, keepdims=True)
         if (length < 1e-4).any():
@@ -117,7 +121,14 @@ class Painter:
         return Embedding((off / length).astype(np.float32), self.key)
 
     def toward(self, start: Embedding, direction: Embedding, weight: float) -> Embedding:
-        """Return points moved along the sphere by `weight` of the way to a direction (section 3.3)."""
+        """Return points moved along the sphere by `weight` of the way to a direction (section 3.3), one for all or one each.
+
+        Raises Refused for another number of directions, an embedding of another CLIP, and a weight outside [0, 1].
+        """
+        if len(direction) not in (1, len(start)):
+            raise Refused(
+                f"There are {len(direction)} directions for {len(start)} points, but need one, or one for each."
+            )
         there = np.broadcast_to(self._own(direction), self._own(start).shape)
         return Embedding(slerp(start.points, there, weight), self.key)
 
@@ -180,7 +191,7 @@ class Painter:
         return np.concatenate(out)
 
     def invert(self, pictures: np.ndarray, embedding: Embedding, steps: int = STEPS) -> np.ndarray:
-        """Return the noise latent of pictures under their embeddings, float32 (N, S, S, 3), its deviation about sigma's.
+        """Return the noise latent of pictures under their embeddings, float32 (N, S, S, 3): quieter than noise if flat.
 
         `draw` with this latent and the same embeddings gives the pictures back. Raises Refused for embeddings of another
         CLIP, and for pictures of another size or number.
@@ -216,6 +227,12 @@ class Painter:
         drawings that are in it already.
         """
         self.known_style(style)
+        if not len(start) == len(names) == len(now):
+            raise Refused(
+                f"There are {len(start)} points, {len(names)} names and {len(now)} sets, but need as many of each."
+            )
+        for old in now:
+            one_of("The set of a drawing", old, STYLES)
         there = self.difference([in_style(n, style) for n in names], [in_style(n, s) for n, s in zip(names, now)])
         return self.toward(start, there, weight)
 

@@ -1,6 +1,7 @@
 """unCLIP (Ramesh et al. 2022, DALL-E 2): a prior from captions to CLIP embeddings, and a decoder from these to pictures.
 
-Both learn at once, from the same batch: they share no weights, so it is as if each had a run of its own.
+Both learn at once, from the same batch. They share no weights, so it is as if each had a run of its own, but for the
+clipping of their common gradient.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class UnCLIP:
     whose embedding the decoder is not told, silent: whose caption it is not told; the prior's captions are dropped
     `blind` of the time. skip, low to high, inner_low to inner_high and share: as in `Diffusion`.
 
-    Raises Refused for an unknown skip, a share outside [0, 1] and noise levels that do not rise.
+    Raises Refused for other pictures, an unknown skip, a share outside [0, 1] and noise levels that do not rise.
     """
 
-    clip: CLIP = field(default_factory=CLIP)
+    clip: CLIP = field(default_factory=lambda: CLIP(Listed(("ultra",), loose=0.0)))
     patch: int = 4
     width: int = 64
     depth: int = 3
@@ -63,6 +64,10 @@ class UnCLIP:
     name: ClassVar[str] = "unclip"
 
     def __post_init__(self) -> None:
+        if isinstance(self.pairs, Pairs) and not self.pairs.drawings:
+            raise Refused(
+                f"The pictures are {self.pairs.data!r}, but unCLIP learns drawings, or scenes of the exact world."
+            )
         one_of("The skip", self.skip, SKIPS)
         for name in ("blind", "silent", "share"):
             if not 0 <= getattr(self, name) <= 1:
@@ -216,7 +221,7 @@ PRESETS = {
     "laptop": _drawings(32, 192, _LOOKS, (4, 96, 3, 4), Train(2000, 64, lr=0.01)),
     "overnight": _drawings(32, 192, _LOOKS, (4, 96, 3, 4), Train(2400, 96, lr=0.01)),
     "gpu": _drawings(  # not measured
-        96, 256, Train(2000, 512, lr=4e-3, ema=0.99), (2, 384, 8, 6, 256, 6), Train(20000, 256, lr=3e-3)
+        96, 256, Train(2000, 512, lr=4e-3, ema=0.99), (2, 384, 8, 8, 256, 6), Train(20000, 256, lr=3e-3)
     ),
 }
 # likewise, and the share of scenes that take on the style asked for (seed 0)
@@ -228,7 +233,7 @@ SCENES = {
         96,
         {"text_width": 256, "text_depth": 4, "text_heads": 8, "shared": 128},
         Train(2000, 512, lr=2e-3),
-        (2, 384, 6, 6, 256, 6),
+        (2, 384, 6, 8, 256, 6),
         Train(8000, 256, lr=3e-3),
     ),
 }
