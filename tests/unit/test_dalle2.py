@@ -255,9 +255,10 @@ class Told:
     """
 
     key = "told"
+    restyle = Painter.restyle
 
-    def __init__(self) -> None:
-        self.weights: list[float] = []
+    def known_style(self, style: str) -> str:
+        return style
 
     def see(self, images: np.ndarray) -> Embedding:
         return Embedding(np.full((len(images), 2), -1, np.float32), self.key)

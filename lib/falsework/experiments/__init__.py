@@ -57,9 +57,8 @@ class Experiment:
     few: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     # measure -> (preset) -> the recipes of the judges that it asks, always seed 0: part of the result's key
     judges: Mapping[str, Callable[[str], tuple[Any, ...]]] = field(default_factory=dict)
-    ships: tuple[
-        str, ...
-    ] = ()  # arms whose laptop weights, of their first seed, go to exhibits/: to play with before any training
+    # arms whose laptop weights, of their first seed, go to exhibits/: to play with before any training
+    ships: tuple[str, ...] = ()
 
     def seeds_of(self, preset: str, arm: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
         """Return those of the seeds that this arm is trained with."""

@@ -84,7 +84,7 @@ def captions_of(index: np.ndarray, target: np.ndarray | None = None) -> list[str
 
 
 def directions_of(painter: Painter, index: np.ndarray, target: np.ndarray, *keys: object) -> dict[str, Embedding]:
-    """Return how to ask for another style, (N, E) each: by words; and two controls.
+    """Return how to ask for another style, (N, E) each: by words; and three controls.
 
     "random_direction": a random point of the sphere. Without words: "image_mean", the mean of 64 pictures in that style,
     and "image_difference", that mean less the mean of the style that is there.
@@ -376,10 +376,8 @@ def edit_rows(painter: Painter, judge: Judge, subject: Subject, key: tuple) -> R
         start, names = painter.see(emoji.images(source)), emoji.captions(source, "name")
         now = [STYLES[s] for s in emoji.labels(source, "style")]
         if arm == "unclip":
-            there = painter.difference(
-                [in_style(n, STYLES[s]) for n, s in zip(names, style)], [in_style(n, s) for n, s in zip(names, now)]
-            )
-        elif arm == "random_direction":
+            return painter.restyle(start, [STYLES[s] for s in style], weight, names, now)
+        if arm == "random_direction":
             dice = rng(*key, "random").standard_normal(start.points.shape).astype(np.float32)
             there = Embedding(dice / np.linalg.norm(dice, axis=1, keepdims=True), painter.key)
         else:
@@ -454,8 +452,6 @@ SHOWN = ("horse face", "christmas tree", "pig", "strawberry", "police car light"
 KNOWN = ("dog face", "rocket", "sunflower", "snail", "house", "guitar")  # shown in training
 MATRIX = "horse face"
 WALKS = (("strawberry", "christmas tree"), ("smirking face", "full moon face"))
-
-
 SHOWN_WEIGHT = 0.4  # of the matrix: a drawing moves visibly and can still be told
 
 
@@ -474,9 +470,8 @@ def pictures_of(painter: Painter) -> dict[str, np.ndarray]:
     latent = painter.invert(emoji.images(source), start)
     others = [k for k in range(len(STYLES)) if k]
     points = start.points.copy()
-    now = [in_style(MATRIX, STYLES[0])] * len(others)
-    there = painter.difference([in_style(MATRIX, STYLES[k]) for k in others], now)
-    points[others] = painter.toward(start[others], there, SHOWN_WEIGHT).points
+    n, asked = len(others), [STYLES[k] for k in others]
+    points[others] = painter.restyle(start[others], asked, SHOWN_WEIGHT, [MATRIX] * n, [STYLES[0]] * n).points
     moved = Embedding(points, painter.key)
     out["matrix_real"] = emoji.images(six)
     out["matrix_with_noise"] = to_bytes(painter.draw(moved, latent=latent))

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from falsework.core.errors import Refused
 from falsework.figures import INK, PAPER, QUIET, SERIES, Figure, canvas, enlarge, finish
-from falsework.figures.noise import curve, foot, level, pick, sides, star, yours
+from falsework.figures.noise import curve, foot, level, pick, sides, star
 
 BLUE, RED, TEAL, AMBER = SERIES[:4]
 FACTS = {"nudge_x": "a pixel left or right", "nudge_y": "a pixel up or down", "background": "wall", "position": "place"}
@@ -182,7 +182,7 @@ def edits(table: pd.DataFrame) -> Figure:
     foot(drawing, rows)
     return finish(
         drawing,
-        f"Edits along their weight; dotted, the mean of those chosen, {chosen:.2f}. {'; '.join(told)}.{yours(rows, 'of')}",
+        f"Edits along their weight; dotted, the mean of those chosen, {chosen:.2f}. {'; '.join(told)}.",
     )
 
 

@@ -219,21 +219,24 @@ class Painter:
     # ---- what words can ask for
 
     def restyle(
-        self, start: Embedding, style: str, weight: float, names: Sequence[str], now: Sequence[str]
+        self, start: Embedding, style: str | Sequence[str], weight: float, names: Sequence[str], now: Sequence[str]
     ) -> Embedding:
         """Return the points of drawings moved towards a set: by the difference of "<name> in <style> style" and what is.
 
-        names, now: each drawing's name and set, (N,). Raises Refused for a set that was left out of training, and for
-        drawings that are in it already.
+        style: one for all, or one each; names, now: each drawing's name and set, (N,). Raises Refused for a set that was
+        left out of training, and for drawings that are in it already.
         """
-        self.known_style(style)
-        if not len(start) == len(names) == len(now):
+        styles = [style] * len(start) if isinstance(style, str) else list(style)
+        for asked in dict.fromkeys(styles):
+            self.known_style(asked)
+        if not len(start) == len(styles) == len(names) == len(now):
             raise Refused(
                 f"There are {len(start)} points, {len(names)} names and {len(now)} sets, but need as many of each."
             )
         for old in now:
             one_of("The set of a drawing", old, STYLES)
-        there = self.difference([in_style(n, style) for n in names], [in_style(n, s) for n, s in zip(names, now)])
+        more, less = ([in_style(n, s) for n, s in zip(names, sets)] for sets in (styles, now))
+        there = self.difference(more, less)
         return self.toward(start, there, weight)
 
     def known_style(self, style: str) -> str:
