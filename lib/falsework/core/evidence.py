@@ -10,8 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,17 +61,19 @@ def result_path(runs: Path, preset: str, notebook: str, r: Result | tuple[str, s
 
 
 def save_result(runs: Path, preset: str, notebook: str, result: Result) -> None:
-    """Keep a result, atomically: the arrays first, then the sealed rows that name their digest."""
+    """Keep a result and the date (UTC), atomically: the arrays first, then the sealed rows that name their digest."""
     check_rows(result.rows, f"{result.experiment} of {notebook}")
     path = result_path(runs, preset, notebook, result)
-    facts = dict(result.facts)
+    facts = {"measured": datetime.now(UTC).date().isoformat(), **result.facts}
     if result.arrays:
         write_atomic(path.with_suffix(".npz"), _npz(result.arrays))
         facts["arrays"] = file_digest(path.with_suffix(".npz"))
     write_atomic(path, seal({"rows": result.rows, "curve": result.curve, "facts": facts}))
 
 
-def load_result(runs: Path, preset: str, notebook: str, which: tuple[str, str, int, str]) -> Result | None:
+def load_result(
+    runs: Path, preset: str, notebook: str, which: tuple[str, str, int, str], say: Callable[[str], object] = print
+) -> Result | None:
     """Return a kept result (experiment, arm, seed, key), or None when it is missing or damaged (then said)."""
     path = result_path(runs, preset, notebook, which)
     if not path.exists():
@@ -84,7 +87,7 @@ def load_result(runs: Path, preset: str, notebook: str, which: tuple[str, str, i
                 raise ValueError(f"{path.stem}.npz does not match its digest")
             arrays = dict(np.load(path.with_suffix(".npz"), allow_pickle=False))
     except (ValueError, OSError, KeyError) as fault:
-        print(f"The measured result {path.name} is damaged ({fault}); it is measured again.")
+        say(f"The measured result {path.name} is damaged ({fault}); it is measured again.")
         return None
     return Result(*which, kept["rows"], kept["curve"], arrays, kept["facts"])
 
@@ -210,7 +213,16 @@ def _csv_bytes(rows: list[Row]) -> bytes:
 
 def _read_csv(path: Path) -> list[Row]:
     with path.open(newline="", encoding="utf-8") as f:
-        return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(f)]
+        return _parsed(f)
+
+
+def _parsed(lines: Iterable[str]) -> list[Row]:
+    return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(lines)]
+
+
+def as_published(rows: list[Row]) -> list[Row]:
+    """Return one experiment's rows as they would read once published: six figures, empty cells left out."""
+    return _parsed(io.StringIO(_csv_bytes(rows).decode(), newline=""))
 
 
 def _number(text: str) -> int | float | str:

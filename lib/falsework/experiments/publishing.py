@@ -9,7 +9,7 @@ from falsework.core.artefacts import Store
 from falsework.core.errors import Refused
 from falsework.core.evidence import publish
 from falsework.experiments import exhibit_path, experiment_of
-from falsework.experiments.runner import arms_of, collect
+from falsework.experiments.jobs import arms_of, collect
 
 
 def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
@@ -39,9 +39,10 @@ def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
     training = sum(f.get("core_seconds", 0.0) for f in models.values())
     facts = {
         "machine": results[0].facts["machine"],
+        "measured": max(r.facts.get("measured", "") for r in results),
         "seeds": list(seeds),
         "models": {
-            f"{a}/{s}": {k: v for k, v in f.items() if k not in ("machine", "measure_seconds")}
+            f"{a}/{s}": {k: v for k, v in f.items() if k not in ("machine", "measure_seconds", "measured")}
             for (a, s), f in models.items()
         },
         "training_core_seconds": round(training, 1),
