@@ -12,7 +12,7 @@ import time
 
 import joblib
 
-from falsework.experiments.runner import Job, run_job
+from falsework.experiments.jobs import Job, run_job
 from timing import heading, interleave, ratio, report
 
 

@@ -1,4 +1,4 @@
-"""falsework run | measure | publish | verdicts | status | clean | lab.
+"""falsework run | measure | publish | verdicts | status | clean | store | handout | lab.
 
 Each command imports what it needs: `falsework verdicts` never waits for torch.
 """
@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from falsework.core.config import PRESETS, check_preset, check_seeds
-from falsework.core.errors import Refused, one_of
+from falsework.core.errors import Refused
 from falsework.core.paths import root
 
 
@@ -48,6 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--preset", default="laptop", help=f"one of {', '.join(PRESETS)}")
     run.add_argument("--only", default="", help="notebooks by number, such as 00,01")
     run.add_argument("--seeds", default=None, help="such as 0,1; the preset's own seeds when left out")
+    run.add_argument("--jobs", default=None, metavar="N", help="train N nets at once; as many as cores when left out")
+    run.add_argument("--fresh", action="store_true", help="forget what was trained and measured for these notebooks")
+    run.add_argument(
+        "--cluster", default=None, metavar="ADDRESS", help="train on a Dask cluster, such as tcp://host:8786"
+    )
     measure = add("measure", _measure, "train and measure one notebook without opening it")
     publish = add("publish", _publish, "copy a notebook's measured results to evidence/")
     for sub in (measure, publish):
@@ -74,86 +77,43 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    import papermill
-    from nbclient.exceptions import DeadKernelError
+    from falsework import headless
+    from falsework.experiments.cluster import backend
+    from falsework.page import write_page
 
-    from falsework.experiments import MODULES, experiment_of
-    from falsework.experiments.runner import progress_path
-
-    standing = [n for n in MODULES if (root() / "notebooks" / f"{n}.ipynb").is_file()]  # not the reader's own copies
-    preset, seeds = check_preset(args.preset), _seeds(args.seeds)
-    chosen = [
-        one_of("--only", _full_name(n, standing), standing) for n in args.only.split(",") if n.strip()
-    ] or standing
-    here, failed, began = root(), [], time.monotonic()
-    out = here / "runs" / preset
-    out.mkdir(parents=True, exist_ok=True)
-    for i, name in enumerate(chosen):
-        experiment = experiment_of(name)
-        own = seeds if seeds is not None else (experiment.seeds[preset] if experiment else ())
-        line = _Line(f"[{i + 1}/{len(chosen)}] {name}", progress_path(here, preset, name))
-        started = time.monotonic()
-        try:
-            with line:
-                papermill.execute_notebook(
-                    str(here / "notebooks" / f"{name}.ipynb"),
-                    str(out / f"{name}.ipynb"),
-                    parameters={"PRESET": preset, "SEEDS": list(own), "OVERRIDES": {}},
-                    cwd=str(here / "notebooks"),
-                    progress_bar=False,
-                    kernel_name="python3",
-                    extra_arguments=["--log-level=40"],  # the kernel's own warnings are not for this page
-                )
-            print(f"[{i + 1}/{len(chosen)}] {name}: done in {time.monotonic() - started:.0f} s")
-        except (papermill.PapermillExecutionError, DeadKernelError) as fault:
-            said = (
-                f"{fault.ename}: {fault.evalue}" if isinstance(fault, papermill.PapermillExecutionError) else str(fault)
-            )
-            cause = said.splitlines()[0]
-            failed.append(f"{name} failed ({cause}); see {out / name}.ipynb")
-            print(f"[{i + 1}/{len(chosen)}] {name}: failed")
-    print(
-        f"{len(chosen) - len(failed)} of {len(chosen)} notebooks executed in {time.monotonic() - began:.0f} s, in {out}"
-    )
+    here, preset, seeds = root(), _preset(args), _seeds(args.seeds)
+    names = headless.chosen(args.only, headless.standing(here))
+    jobs = _jobs(args.jobs)
+    began = time.monotonic()
+    with backend(args.cluster):
+        if args.fresh:
+            print(f"Begins anew: {headless.forget(names, preset, seeds, here)} trained models removed.")
+        stations = headless.run_course(names, preset, seeds, here, jobs)
+    failed = [f"{s.name} failed ({s.fault})." for s in stations if s.fault]
+    page, _ = write_page(preset, here, failed)
+    well, spent = len(stations) - len(failed), (time.monotonic() - began) / 60
+    print(f"{well} of {len(stations)} notebooks executed in {spent:.1f} min. The verdicts: {page}")
     for sentence in failed:
         print(sentence, file=sys.stderr)
     return 1 if failed else 0
 
 
-def _full_name(number: str, names: Any) -> str:
-    number = number.strip()
-    return next((n for n in names if n == number or n.split("_")[0] == number.zfill(2)), number)
+def _preset(args: argparse.Namespace) -> str:
+    """Return the preset; raises Refused for gpu without a GPU, unless the CPU was asked for by name."""
+    preset = check_preset(args.preset)
+    if preset == "gpu" and getattr(args, "device", None) is None and not getattr(args, "cluster", None):
+        from falsework.recipes import device_of
+
+        device_of(preset)
+    return preset
 
 
-class _Line:
-    """One live line: the notebook, what its training says of itself, seconds so far."""
-
-    def __init__(self, head: str, path: Path) -> None:
-        self.head, self.path, self.done = head, path, threading.Event()
-        self.thread = threading.Thread(target=self._draw, daemon=True)
-
-    def __enter__(self) -> None:
-        self.began = time.monotonic()
-        if sys.stdout.isatty():
-            self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        if self.thread.is_alive():
-            self.thread.join()
-            sys.stdout.write("\r" + " " * 78 + "\r")
-
-    def _draw(self) -> None:
-        import json
-
-        while not self.done.wait(1.0):
-            try:
-                text = json.loads(self.path.read_text())["text"]
-            except (OSError, ValueError, KeyError):
-                text = "working"
-            line = f"{self.head}: {text} ({time.monotonic() - self.began:.0f} s)"
-            sys.stdout.write("\r" + line[:78].ljust(78))
-            sys.stdout.flush()
+def _jobs(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise Refused(f"--jobs is {text!r}, but must be a whole number from 1 up.")
+    return int(text)
 
 
 def _measure(args: argparse.Namespace) -> int:

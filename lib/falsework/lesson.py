@@ -27,7 +27,7 @@ from falsework.core.artefacts import write_atomic
 from falsework.core.errors import Refused, one_of
 from falsework.core.evidence import Evidence, load_evidence
 from falsework.core.paths import root
-from falsework.experiments import MODULES, exhibit_path, experiment_of
+from falsework.experiments import MODULES, OPEN, exhibit_path, experiment_of
 
 REHEARSAL = "This run is a rehearsal, not judged; the verdict shown is the committed one."
 PARAMETERS = ("PRESET", "SEEDS", "OVERRIDES")
@@ -84,6 +84,8 @@ class Run:
         """Return one line for a human: what will be trained here and about how long it takes."""
         if self.seeds and arms and not any(r is not None for r in arms.values()):
             return "Nothing to train: fresh test sets are drawn and read here, which takes less than a minute each."
+        if self.seeds and self.notebook in OPEN:
+            return f"Your own arms are trained below at {self.preset}, with seed {', '.join(map(str, self.seeds))}."
         if not self.seeds or not arms:
             return "Nothing to train here: the figures below show the published evidence."
         seeds = "seed " + ", ".join(map(str, self.seeds))
@@ -143,7 +145,9 @@ class Run:
         from falsework.experiments.runner import measure
 
         show = _refreshing() if _live() else None
-        found = measure(self.notebook, (name,), self.preset, self.seeds, self.overrides, self.root, show=show)[name]
+        found = measure(
+            self.notebook, (name,), self.preset, self.seeds, self.overrides, self.root, show=show, only_judged=True
+        )[name]
         arrays = {k: v for r in reversed(found) for k, v in r.arrays.items()}  # of several seeds the first one's
         return [row for r in found for row in r.rows], arrays, [row for r in found for row in r.curve]
 
@@ -274,12 +278,13 @@ class Card:
         claim, verdict, esc = self.judged.claim, self.judged.verdict, html.escape
         stale = " · revised after evidence" * claim.revised_after_evidence
         stale += f" · stale: {', '.join(self.judged.stale)} changed since" if self.judged.stale else ""
+        said = f"{esc(quote(claim))}<br><i>{esc(claim.gloss)}</i>" if claim.quote_key else ""  # a reader quotes nobody
         notes = [f"Scope: {claim.scope}."] * bool(claim.scope) + [f"Beware: {claim.pitfall}"] * bool(claim.pitfall)
         return (
             f'<div style="border:1px solid #d0d7de;border-left:8px solid {figures.STATE_COLOURS[verdict.state]};'
             'border-radius:6px;padding:.7em 1em;margin:.6em 0;max-width:46em">'
             f"<div><b>{claim.id}</b> · <b>{verdict.state}</b>{esc(stale)}</div>"
-            f'<div style="margin:.35em 0">{esc(quote(claim))}<br><i>{esc(claim.gloss)}</i></div>'
+            f'<div style="margin:.35em 0">{said}</div>'
             f"<div>We test: {esc(claim.wording)}</div><div><b>{esc(verdict.sentence)}</b></div>"
             f'<div style="opacity:.7;font-size:90%">{esc(" ".join(notes))}</div>'
             f"{f'<div><i>{REHEARSAL}</i></div>' if self.rehearsal else ''}</div>"

@@ -7,7 +7,7 @@ import pytest
 from falsework.core.evidence import load_evidence
 from falsework.core.paths import root
 from falsework.experiments import MODULES, exhibit_path, experiment_of
-from falsework.experiments.runner import arms_of, result_key
+from falsework.experiments.jobs import arms_of, result_key
 from falsework.recipes import shipped
 
 PUBLISHED = sorted(p.parent for p in (root() / "evidence").glob("*/*/manifest.json"))

@@ -22,8 +22,9 @@ from falsework.core import versions
 from falsework.core.errors import Refused
 from falsework.core.evidence import Result, load_evidence, save_result
 from falsework.experiments import experiment_of, runner
+from falsework.experiments.jobs import Job, arms_of, collect, result_key, run_job
 from falsework.experiments.publishing import publish_notebook
-from falsework.experiments.runner import Job, arms_of, collect, measure, result_key, run_job
+from falsework.experiments.runner import measure
 
 torch.set_num_threads(1)
 NOTEBOOK = "01_igpt"

@@ -14,7 +14,7 @@ from falsework.claims.registry import claim_of
 from falsework.core.artefacts import key_of
 from falsework.core.evidence import load_evidence, publish
 from falsework.data.emoji import STYLE_WORDS, STYLES, load_emoji
-from falsework.experiments import Experiment, Measured, Subject, experiment_of, runner
+from falsework.experiments import Experiment, Measured, Subject, experiment_of, jobs
 from falsework.experiments import dalle2 as module
 from falsework.experiments.dalle2 import (
     EXPERIMENT,
@@ -37,7 +37,7 @@ from falsework.experiments.dalle2 import (
     sources_of,
     texture_kept,
 )
-from falsework.experiments.runner import Job, result_key, run_job
+from falsework.experiments.jobs import Job, collect, result_key, run_job
 from falsework.nets import dit
 from falsework.probes.reader import exact_read
 from falsework.probes.restyling import Embedding, Painter
@@ -389,7 +389,7 @@ def test_the_judges_of_drawings_are_part_of_the_key_each_of_them(monkeypatch):
     assert len({key((one, two)), key((other, two)), key((one, other)), key((two, one)), key((one,))}) == 5
     # with one judge the key is what it always was: evidence of other notebooks bears it
     parts = {"measure": "06_dalle2/drawings", "version": 1, "model": key_of(description_of(recipe, 0)), "data": {}}
-    monkeypatch.setitem(runner.versions.MEASURES, "06_dalle2/drawings", 1)
+    monkeypatch.setitem(jobs.versions.MEASURES, "06_dalle2/drawings", 1)
     parts |= {"judge": key_of(description_of(one, 0)), "preset": "smoke", "arm": "drawings", "seed": 0}
     assert key((one,)) == key_of(parts)
 
@@ -404,9 +404,9 @@ def test_what_two_judges_judged_can_be_published(tmp_path, monkeypatch):
         dict,
         judges=EXPERIMENT.judges,
     )
-    monkeypatch.setattr(runner, "experiment_of", lambda notebook: plain)
+    monkeypatch.setattr(jobs, "experiment_of", lambda notebook: plain)
     run_job(Job("06_dalle2", "smoke", "drawings", 0, ("drawings",), (), str(tmp_path), 1))
-    found, missing = runner.collect(plain, "drawings", "smoke", {"drawings": None}, (0,), tmp_path / "runs")
+    found, missing = collect(plain, "drawings", "smoke", {"drawings": None}, (0,), tmp_path / "runs")
     assert not missing
     publish(tmp_path / "evidence", "06_dalle2", "smoke", found, {}, {})
     evidence = load_evidence(tmp_path / "evidence", "06_dalle2", "smoke")

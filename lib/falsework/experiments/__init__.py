@@ -16,6 +16,7 @@ import numpy as np
 from falsework.core.artefacts import Store
 from falsework.core.errors import one_of
 from falsework.core.evidence import Row
+from falsework.core.stats import MIN_SEEDS
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,14 @@ class Experiment:
         only = self.few.get(preset, {}).get(arm)
         return seeds if only is None else tuple(s for s in seeds if s in only)
 
+    def shown(self, preset: str) -> frozenset[str]:
+        """Return the arms that a preset shows and does not judge, save those that a reader's own seed 0 trains.
+
+        A notebook and `falsework run` leave them out; `falsework measure` trains them, for the published figures.
+        """
+        few = self.few.get(preset, {})
+        return frozenset(arm for arm, seeds in few.items() if len(seeds) < MIN_SEEDS and 0 not in seeds)
+
     def ships_seed(self, arm: str) -> int:
         """Return the seed of an arm whose weights ship."""
         return self.seeds_of("laptop", arm, self.seeds["laptop"])[0]
@@ -87,7 +96,9 @@ MODULES = {
     "08_noise_ladder": "noise_ladder",
     "09_without_captions": "without_captions",
     "10_verdicts": None,
+    "11_your_claim": None,
 }
+OPEN = ("11_your_claim",)  # where readers write arms of their own, see `falsework.yours`
 
 
 def experiment_of(notebook: str) -> Experiment | None:
