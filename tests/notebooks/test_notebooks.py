@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from redraw import NOTEBOOKS, ROOT, environment, papermill, scratch_course
+from test_exercises import STATIONS, faults
 
 HERE = Path(__file__).parent
 PARAMETERS = {"PRESET": '"laptop"', "SEEDS": "[0]", "OVERRIDES": "{}"}
@@ -51,6 +52,11 @@ def test_executed_at_smoke_it_shows_no_error_and_executes_again_to_the_same_text
     executed = rehearsal / "executed" / f"{name}.ipynb"
     again = nbval(rehearsal, executed)
     assert again.returncode == 0, again.stdout[-3000:]
+
+
+@pytest.mark.parametrize("name", STATIONS)
+def test_executed_at_smoke_every_solution_is_right(rehearsal: Path, name: str) -> None:
+    assert faults(nbformat.read(rehearsal / "executed" / f"{name}.ipynb", 4), executed=True) == []
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
