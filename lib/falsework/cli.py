@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from falsework.core.config import PRESETS, check_preset, check_seeds
@@ -58,7 +59,23 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--preset", default="laptop", help=f"one of {', '.join(PRESETS)}")
     measure.add_argument("--seeds", default=None, help="such as 0,1; the preset's own seeds when left out")
     measure.add_argument("--set", action="append", default=[], metavar="ARM.FIELD=VALUE", help="override a field")
-    add("verdicts", _verdicts, "judge every claim from published evidence")
+    measure.add_argument("--cluster", default=None, metavar="ADDRESS", help="train on a Dask cluster")
+    measure.add_argument("--device", choices=["cpu"], help="rehearse arms of the gpu preset, made small by --set, here")
+    verdicts = add("verdicts", _verdicts, "judge every claim from published evidence")
+    verdicts.add_argument("--here", action="store_true", help="judge what was measured here, and write the page")
+    verdicts.add_argument("--preset", default="laptop", help="of what was measured here")
+    store = add("store", _clean, "carry trained models and results to another machine").add_subparsers(required=True)
+    export = store.add_parser("export", help="write what is trained and measured here to one file")
+    export.set_defaults(command=_store_export)
+    export.add_argument("file")
+    export.add_argument("--only", default="", help="notebooks by number, such as 00,01")
+    export.add_argument("--preset", default="laptop", help=f"one of {', '.join(PRESETS)}")
+    export.add_argument("--results", action="store_true", help="results alone, without the models: small")
+    bring = store.add_parser("import", help="bring in what export wrote; what is here stays")
+    bring.set_defaults(command=_store_import)
+    bring.add_argument("file", nargs="+")
+    handout = add("handout", _handout, "write copies of the notebooks without their solutions")
+    handout.add_argument("folder")
     add("status", _status, "say what is trained, measured and published")
     clean = add("clean", _clean, "remove what was executed and measured here (runs/)")
     clean.add_argument("--artefacts", action="store_true", help="trained weights too")
@@ -118,19 +135,39 @@ def _jobs(text: str | None) -> int | None:
 
 def _measure(args: argparse.Namespace) -> int:
     from falsework.experiments import experiment_of
+    from falsework.experiments.cluster import backend
     from falsework.experiments.runner import measure
 
-    preset, seeds = check_preset(args.preset), _seeds(args.seeds)
     experiment = experiment_of(args.notebook)
     if experiment is None:
         raise Refused(f"The notebook {args.notebook!r} measures nothing; its cards read the others' evidence.")
+    preset, seeds, here = _preset(args), _seeds(args.seeds), root()
+    without: tuple[str, ...] = ()
     overrides = dict(_override(x) for x in args.set)
     own = experiment.seeds[preset] if seeds is None else seeds
-    found = measure(args.notebook, tuple(experiment.measures), preset, own, overrides, root())
+    if args.device:
+        here, without = _rehearsal(preset, experiment.arms(preset), overrides)
+    with backend(args.cluster):
+        what = (args.notebook, tuple(experiment.measures), preset, own, overrides, here)
+        found = measure(*what, without=without, device=args.device)
     print()
     for name, results in found.items():
         print(f"{name}: {sum(len(r.rows) for r in results)} rows from {len(results)} (arm, seed) pairs")
     return 0
+
+
+def _rehearsal(preset: str, arms: Any, overrides: dict[str, Any]) -> tuple[Path, tuple[str, ...]]:
+    """Return the root of a rehearsal of the gpu preset on the CPU, where nothing is published or judged from; and the
+    arms that stay out of it: all that were not made small. Raises Refused for another preset, and without overrides.
+    """
+    if preset != "gpu":
+        raise Refused(
+            f"--device cpu rehearses the preset 'gpu' alone, but PRESET is {preset!r}, which always runs there."
+        )
+    small = {path.partition(".")[0] for path in overrides}
+    if not small:
+        raise Refused("--device cpu needs --set ARM.FIELD=VALUE to make an arm small, such as large.train.steps=3.")
+    return root() / "runs" / "rehearsal", tuple(arm for arm in arms if arm not in small)
 
 
 def _override(text: str) -> tuple[str, Any]:
@@ -154,6 +191,8 @@ def _publish(args: argparse.Namespace) -> int:
 
 
 def _verdicts(args: argparse.Namespace) -> int:
+    if args.here:
+        return _verdicts_here(check_preset(args.preset))
     from falsework.claims.published import judge_published
 
     for name, judged in judge_published(root() / "evidence").items():
@@ -161,23 +200,70 @@ def _verdicts(args: argparse.Namespace) -> int:
     return 0
 
 
+def _verdicts_here(preset: str) -> int:
+    from falsework.claims.ledger import YOURS
+    from falsework.page import gather, write_page
+
+    mine = [line.entries[YOURS] for line in gather(preset, root())[0]]
+    for entry in (e for e in mine if e.found):
+        print(f"{entry.verdict.claim:5} {entry.state:13} {entry.verdict.sentence}")
+    print(f"The page: {write_page(preset, root())[0]}")
+    return 0
+
+
+def _store_export(args: argparse.Namespace) -> int:
+    from falsework.experiments.packing import pack
+    from falsework.headless import chosen, standing
+
+    preset, names = check_preset(args.preset), chosen(args.only, standing(root()))
+    packed = pack(Path(args.file), names, preset, root(), results_only=args.results)
+    size = Path(args.file).stat().st_size / 1e6
+    print(f"Exported {packed.nets} trained models and {packed.results} results to {args.file}, {size:.1f} MB.")
+    return 0
+
+
+def _store_import(args: argparse.Namespace) -> int:
+    from falsework.experiments.packing import unpack
+
+    for name in args.file:
+        got = unpack(Path(name), root())
+        rest = f"; {got.known} were here" * bool(got.known) + f"; {got.other} of another version left out" * bool(
+            got.other
+        )
+        print(f"{name}: {got.nets} trained models and {got.results} results imported{rest}.")
+    return 0
+
+
+def _handout(args: argparse.Namespace) -> int:
+    from falsework.handout import write_handout
+
+    written = write_handout(Path(args.folder), root())
+    print(f"{len(written)} notebooks without solutions, in {args.folder}.")
+    return 0
+
+
 def _status(args: argparse.Namespace) -> int:
     from falsework.core.evidence import load_evidence
-    from falsework.experiments import MODULES
+    from falsework.experiments import MODULES, experiment_of
+    from falsework.experiments.jobs import arms_of, collect
 
     here = root()
-    for name, module in MODULES.items():
-        if module is None:
+    for name in MODULES:
+        experiment = experiment_of(name)
+        if experiment is None:
             continue
         parts = []
         for preset in PRESETS:
-            measured = len(list((here / "runs" / preset / name / "measured").glob("*/*.json")))
             evidence = load_evidence(here / "evidence", name, preset)
-            if measured or evidence:
-                word = (
-                    "nothing published" if evidence is None else ("published, stale" if evidence.stale else "published")
-                )
-                parts.append(f"{preset}: {measured} results here, {word}")
+            have = lack = 0
+            if (here / "runs" / preset / name / "measured").is_dir():
+                arms, seeds = arms_of(experiment, preset, {}), experiment.seeds[preset]
+                for measure in experiment.measures:
+                    found, missing = collect(experiment, measure, preset, arms, seeds, here / "runs")
+                    have, lack = have + len(found), lack + len(missing)
+            if have or evidence:
+                word = "not published" if evidence is None else "published, stale" if evidence.stale else "published"
+                parts.append(f"{preset}: {f'{have} of {have + lack} results here, ' if have else ''}{word}")
         print(f"{name}: {'; '.join(parts) or 'nothing yet'}")
     weights = list((here / "artefacts").glob("*/*/weights.safetensors"))
     size = sum(f.stat().st_size for f in weights) / 1e6

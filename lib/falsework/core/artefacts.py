@@ -110,10 +110,13 @@ class Artefact:
 
 
 class Store:
-    """A folder of artefacts that several runs may share."""
+    """A folder of artefacts that several runs may share.
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+    `device`, when given, is where its networks are trained and run, whatever their preset says: for rehearsals alone.
+    """
+
+    def __init__(self, root: Path, device: str | None = None) -> None:
+        self.root, self.device = Path(root), device
 
     def folder(self, recipe: str, preset: str, key: str) -> Path:
         """Return where an artefact is or would be."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Job:
     threads: int = 1
     watched: bool = False  # whether somebody is looking at the pictures of `Experiment.watch`
     judge: tuple[str, int] | None = None  # train a judge (measure, place among its judges) and measure nothing
+    device: str | None = None  # other than the preset's own: a rehearsal
 
 
 def arms_of(experiment: Experiment, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,11 +89,11 @@ def jobs_of(
     overrides: Mapping[str, Any],
     root: Path,
     *,
-    only_judged: bool = False,
+    without: Collection[str] = (),
 ) -> list[Job]:
     """Return what is missing of the named measures: judges that are not trained yet, then a job per (arm, seed).
 
-    `only_judged` leaves out the arms that a preset merely shows (`Experiment.shown`).
+    Arms in `without` are left out, such as those that a preset merely shows (`Experiment.shown`).
     """
     from falsework.recipes import description_of
 
@@ -101,11 +102,10 @@ def jobs_of(
     for name in measures:
         one_of(f"A measure of {notebook}", name, experiment.measures)
     arms = arms_of(experiment, preset, overrides)
-    shown = experiment.shown(preset) if only_judged else frozenset()
     missing: dict[tuple[str, int], list[str]] = {}
     for name in measures:
         for arm, seed in collect(experiment, name, preset, arms, seeds, root / "runs")[1]:
-            if arm not in shown:
+            if arm not in without:
                 missing.setdefault((arm, seed), []).append(name)
     frozen, wanted = tuple(overrides.items()), {name for names in missing.values() for name in names}
     judges = [
@@ -141,7 +141,7 @@ def run_job(job: Job) -> None:
     experiment = experiment_of(job.notebook)
     assert experiment is not None
     root = Path(job.root)
-    recipe = job_recipe(job)
+    recipe, store = job_recipe(job), Store(root / "artefacts", job.device)
     model, curve, facts = None, [], {}
     if recipe is not None:
         import torch
@@ -158,14 +158,14 @@ def run_job(job: Job) -> None:
                 write_atomic(preview, pictures.getvalue())
 
         look = watch if job.watched and experiment.watch else None
-        trained = obtain(recipe, job.seed, job.preset, Store(root / "artefacts"), watch=look)
+        trained = obtain(recipe, job.seed, job.preset, store, watch=look)
         model = trained.model
         cost = ("threads", "seconds", "core_seconds", "flops", "parameters", "device", "parents")
         facts = {k: trained.artefact.manifest[k] for k in cost if k in trained.artefact.manifest}
         facts["recipe"] = recipe.name
         facts["model"] = trained.key
         curve = [{"arm": job.arm, "seed": job.seed, **row} for row in trained.artefact.log()]
-    subject = Subject(job.preset, job.arm, job.seed, recipe, model, Store(root / "artefacts"), facts)
+    subject = Subject(job.preset, job.arm, job.seed, recipe, model, store, facts)
     for name in job.measures:
         start = time.process_time()
         found = experiment.measures[name](subject)

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -38,21 +38,23 @@ def measure(
     say: Callable[[str], None] | None = None,
     show: Callable[[np.ndarray], None] | None = None,
     *,
-    only_judged: bool = False,
+    without: Collection[str] = (),
+    device: str | None = None,
 ) -> dict[str, list[Result]]:
     """Return results of the named measures for every arm and seed, training and measuring what is missing.
 
     `say` receives one line a second, `show` pictures of the first model in training (`Experiment.watch`), for whoever
-    looks on. `only_judged` trains no arm that the preset merely shows; results of such arms are returned if they are
-    here. Interrupting ends the workers; what they had trained is kept, and the next call goes on from there.
+    looks on. Arms in `without` are not trained; their results are returned if they are here. `device` other than the
+    preset's own is for rehearsals, under a root of their own. Interrupting ends the workers; what they had trained is
+    kept, and the next call goes on from there.
     """
-    jobs = jobs_of(notebook, measures, preset, seeds, overrides, root, only_judged=only_judged)
+    jobs = jobs_of(notebook, measures, preset, seeds, overrides, root, without=without)
     experiment = experiment_of(notebook)
     assert experiment is not None
     if jobs:
         cores = joblib.cpu_count()
         threads = max(1, cores // len(jobs))
-        jobs = [replace(job, threads=threads) for job in jobs]
+        jobs = [replace(job, threads=threads, device=device) for job in jobs if not (job.judge and device)]
         if show is not None:
             first = next(i for i, job in enumerate(jobs) if not job.judge)
             jobs[first] = replace(jobs[first], watched=True)

@@ -67,7 +67,10 @@ def device_of(preset: str) -> str:
     if preset != "gpu":
         return "cpu"
     if not torch.cuda.is_available():
-        raise Refused("PRESET is 'gpu', but this machine shows no CUDA GPU; 'laptop' and 'overnight' need none.")
+        raise Refused(
+            "PRESET is 'gpu', but this machine shows no CUDA GPU; 'laptop' and 'overnight' need none, and `falsework "
+            "measure NOTEBOOK --preset gpu --device cpu --set ARM.train.steps=3` rehearses an arm."
+        )
     return "cuda"
 
 
@@ -88,7 +91,7 @@ def obtain(
     """Return the trained network of a recipe and seed; trains it, resuming any checkpoint, when the store lacks it."""
     description = description_of(recipe, seed)
     key = key_of(description)
-    device = device_of(preset)
+    device = store.device or device_of(preset)
 
     def build(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         theirs: dict[str, Any] = {}
@@ -100,7 +103,14 @@ def obtain(
         model = recipe.build(seed, theirs or None)
         model.load_state_dict(theirs, strict=False)
         model.to(device)
-        cost = recipe.fit(model, seed, folder, watch)
+        try:
+            cost = recipe.fit(model, seed, folder, watch)
+        except torch.OutOfMemoryError as fault:
+            batch = recipe.train.batch  # type: ignore[attr-defined]
+            raise Refused(
+                f"The memory of the GPU is too small for {recipe.name}, seed {seed}, at {preset}; lower its train.batch, "
+                f"now {batch}, such as OVERRIDES = {{'ARM.train.batch': {max(1, batch // 2)}}}."
+            ) from fault
         weights = {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}
         numbers = sum(p.numel() for p in model.parameters() if p.requires_grad)
         facts = {
