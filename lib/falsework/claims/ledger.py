@@ -7,7 +7,7 @@ the same statistics, each preset by itself; beside them stands the one verdict t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ class Entry:
             return "-"
         if self.stale:
             return f"stale: {', '.join(self.stale)} changed since"
-        return (f"measured {self.measured}, " if self.measured else "") + f"version {self.version}, current"
+        return (f"measured {self.measured}, " if self.measured else "") + f"v{self.version}, current"
 
     def row(self) -> dict[str, Any]:
         """Return it as one plain row with COLUMNS; numbers that are not there are ""."""
@@ -194,6 +194,34 @@ def ledger(
         Line(claim, verdict, {name: column[i] for name, column in columns.items()})
         for i, (claim, verdict) in enumerate(zip(CLAIMS, overall))
     ]
+
+
+def overview(lines: Sequence[Line]) -> list[dict[str, str]]:
+    """Return one row a claim, in words: the verdict that counts, effect, interval, seeds, preset, cost and age."""
+    names = ("effect", "95 % interval", "seeds", "preset", "core-seconds", "FLOPs", "age")
+    out = []
+    for line in lines:
+        at, claim, verdict = line.counted, line.claim, line.verdict
+        row = {"claim": claim.id, "what we test": claim.wording}
+        row |= {"verdict": verdict.state, "strict": verdict.strict or "-"}
+        cells = ["-"] * len(names)
+        if at:
+            effect = f"{at.effect} {at.finding[0].effect.unit}".strip() if at.finding else "-"
+            spent = cost(at.core_seconds, math.nan).removesuffix(" core-s"), cost(math.nan, at.flops)
+            cells = [effect, at.interval, str(verdict.seeds or "-"), at.preset, *spent, at.age]
+        out.append(row | dict(zip(names, cells)))
+    return out
+
+
+def side_by_side(lines: Sequence[Line], columns: Sequence[str] = PUBLISHED) -> list[dict[str, str]]:
+    """Return one row a claim that any of these sources has measured, with each one's verdict, effect and interval."""
+    shown = [line for line in lines if any(line.entries[name].found for name in columns)]
+    return [{"claim": li.claim.id} | {name: _cell(li.entries[name]) for name in columns} for li in shown]
+
+
+def _cell(entry: Entry) -> str:
+    number = "" if entry.effect == "-" else f", {entry.effect}"
+    return entry.state + number + ("" if entry.interval == "-" else f" ({entry.interval})")
 
 
 def interval(found: Finding) -> str:
