@@ -27,7 +27,7 @@ from falsework.objectives.next_token import next_token
 from falsework.probes.likelihood import bits_per_token
 from falsework.recipes.igpt import PRESETS
 from falsework.training import Train, fit
-from peers import XTransformer, count
+from peer_nets import XTransformer, count
 from timing import heading
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)

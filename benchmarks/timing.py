@@ -6,17 +6,15 @@ busy neighbour hardly moves them.
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from importlib.metadata import version
 
 import torch
 from torch import Tensor, nn
 
+from falsework.core.artefacts import machine
 from falsework.training import Objective, Train, generator_of, optimizers
 
 Times = dict[str, list[float]]
@@ -72,13 +70,6 @@ def report(times: Times, unit: str = "s") -> None:
 
 def heading(title: str, *packages: str) -> None:
     """Print what is measured, on which processor and with which versions."""
-    names = ("torch", "numpy", *packages)
-    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in names)
-    print(f"{title}\n  {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}")
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
+    here = machine() | {p: version(p) for p in packages}
+    versions = ", ".join(f"{p} {v}" for p, v in here.items() if p not in ("cpu", "system"))
+    print(f"{title}\n  {here['cpu']}, {here['system']}, {versions}", flush=True)
