@@ -62,7 +62,8 @@ def plan(names: list[str], preset: str, seeds: tuple[int, ...] | None, root: Pat
         own = () if experiment is None else experiment.seeds[preset] if seeds is None else seeds
         station = Station(name, own)
         if experiment is not None and own:
-            measures, without = tuple(experiment.measures), experiment.shown(preset)
+            measures = tuple(m for m in experiment.measures if m not in experiment.published_only)
+            without = experiment.shown(preset, own)
             for job in jobs_of(name, measures, preset, own, {}, root, without=without):
                 judge = key_of({"judge": str(job_recipe(job))}) if job.judge else None
                 if judge is None or judge not in asked:

@@ -147,7 +147,10 @@ class Run:
         show = _refreshing() if _live() else None
         experiment = experiment_of(self.notebook)
         assert experiment is not None
-        without, what = experiment.shown(self.preset), (self.notebook, (name,), self.preset, self.seeds, self.overrides)
+        without, what = (
+            experiment.shown(self.preset, self.seeds),
+            (self.notebook, (name,), self.preset, self.seeds, self.overrides),
+        )
         found = measure(*what, self.root, show=show, without=without)[name]
         arrays = {k: v for r in reversed(found) for k, v in r.arrays.items()}  # of several seeds the first one's
         return [row for r in found for row in r.rows], arrays, [row for r in found for row in r.curve]

@@ -179,7 +179,7 @@ def _box(entry: Entry) -> str:
     seeds = f"{entry.verdict.seeds} seed{'s' * (entry.verdict.seeds != 1)}" if entry.verdict.seeds else ""
     effect = f"<b>{escape(entry.effect)}</b>" if entry.effect != "-" else ""
     effect += f" ({escape(entry.interval)})" if entry.interval != "-" else ""
-    facts = [effect, *map(escape, (seeds, strict, "" if entry.cost == "-" else entry.cost))]
+    facts = [effect, *map(escape, (seeds, strict, "" if entry.cost == "-" else f"cost {entry.cost}"))]
     facts.append("" if entry.age == "-" else escape(entry.age))
     rows = "".join(f"<li>{f}</li>" for f in facts if f)
     return f'<div class="box"><h3>{name}</h3>{_pill(entry.state)}<ul>{rows}</ul></div>'

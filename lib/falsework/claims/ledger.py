@@ -237,7 +237,7 @@ def cost(core_seconds: float, flops: float) -> str:
     """Return a cost in words: "385 core-s, 17 TFLOP"; "-" when both are nan."""
     words = [] if math.isnan(core_seconds) else [f"{core_seconds:,.0f} core-s"]
     if not math.isnan(flops):
-        scale = min(5, max(0, int(math.log10(max(flops, 1)) // 3)))
+        scale = min(5, int(math.log10(max(flops * 1.0005, 1)) // 3))  # 999.9 billion reads as a trillion
         words.append(f"{flops / 1000**scale:.3g} {' KMGTP'[scale].strip()}FLOP")
     return ", ".join(words) or "-"
 

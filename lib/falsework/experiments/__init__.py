@@ -58,6 +58,9 @@ class Experiment:
     few: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     # measure -> (preset) -> the recipes of the judges that it asks, always seed 0: part of the result's key
     judges: Mapping[str, Callable[[str], tuple[Any, ...]]] = field(default_factory=dict)
+    asking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # measure -> arms that ask its judges; else all
+    # measures that notebooks draw from published rows alone and no claim reads: `falsework run` leaves them out
+    published_only: tuple[str, ...] = ()
     # arms whose laptop weights, of their first seed, go to exhibits/: to play with before any training
     ships: tuple[str, ...] = ()
 
@@ -66,13 +69,13 @@ class Experiment:
         only = self.few.get(preset, {}).get(arm)
         return seeds if only is None else tuple(s for s in seeds if s in only)
 
-    def shown(self, preset: str) -> frozenset[str]:
-        """Return the arms that a preset shows and does not judge, save those that a reader's own seed 0 trains.
+    def shown(self, preset: str, seeds: tuple[int, ...]) -> frozenset[str]:
+        """Return the arms that a preset shows and does not judge; a reader who trains seed 0 alone has its looks too.
 
         A notebook and `falsework run` leave them out; `falsework measure` trains them, for the published figures.
         """
-        few = self.few.get(preset, {})
-        return frozenset(arm for arm, seeds in few.items() if len(seeds) < MIN_SEEDS and 0 not in seeds)
+        few = {arm: own for arm, own in self.few.get(preset, {}).items() if len(own) < MIN_SEEDS}
+        return frozenset(arm for arm, own in few.items() if seeds != (0,) or 0 not in own)
 
     def ships_seed(self, arm: str) -> int:
         """Return the seed of an arm whose weights ship."""

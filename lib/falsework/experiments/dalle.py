@@ -332,4 +332,5 @@ EXPERIMENT = Experiment(
     ships=("dalle",),
     data=lambda: {"stage": scenes_of("stage").digest, "emoji": load_emoji().digest},
     watch=watch,
+    published_only=("information",),
 )

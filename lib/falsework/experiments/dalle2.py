@@ -535,7 +535,9 @@ EXPERIMENT = Experiment(
     few={preset: few_seeds(preset) for preset in ("smoke", "laptop", "overnight", "gpu")},
     measures={"restyling": restyling, "drawings": drawings, "styles": styles},
     judges={"drawings": lambda preset: tuple(labels.JUDGES[preset].values())},
+    asking={"drawings": ("drawings",)},
     ships=("drawings",),
     data=lambda: {"emoji": load_emoji().digest, "scenes": load_scenes("energy").digest},
     watch=watch,
+    published_only=("styles",),
 )

@@ -248,4 +248,5 @@ EXPERIMENT = Experiment(
     },
     data=lambda: {"scenes": load_scenes("energy").digest},
     watch=watch,
+    published_only=("recaptioning",),
 )

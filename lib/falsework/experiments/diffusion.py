@@ -375,6 +375,8 @@ EXPERIMENT = Experiment(
     | {p: {"captioner": (SHOWN_ONCE,), "clip": (SHOWN_ONCE,)} for p in ("overnight", "gpu")},
     measures={"classifier": classifier, "noise": noise, "drawing": drawing, "shift": shift, "features": features},
     judges={"drawing": lambda preset: (READERS[preset],)},
+    asking={"drawing": ("diffusion",)},
+    published_only=("noise", "drawing"),
     ships=("diffusion",),
     data=lambda: {"scenes": load_scenes("energy").digest},
     watch=watch,

@@ -225,6 +225,8 @@ EXPERIMENT = Experiment(
     few={"smoke": {"drawings": (0,)}, "laptop": {"drawings": (0,)}},
     measures={"likelihood": likelihood, "layers": layers, "samples": samples, "endings": endings},
     judges={"endings": lambda preset: (igpt_scenes.judge(preset),)},
+    asking={"endings": ("large",)},
+    published_only=("endings",),
     data=lambda: {"emoji": load_emoji().digest, "scenes": cluttered(16).digest},
     watch=watch,
 )

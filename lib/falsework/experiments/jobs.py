@@ -107,7 +107,8 @@ def jobs_of(
         for arm, seed in collect(experiment, name, preset, arms, seeds, root / "runs")[1]:
             if arm not in without:
                 missing.setdefault((arm, seed), []).append(name)
-    frozen, wanted = tuple(overrides.items()), {name for names in missing.values() for name in names}
+    frozen = tuple(overrides.items())
+    wanted = {n for (arm, _), names in missing.items() for n in names if arm in experiment.asking.get(n, (arm,))}
     judges = [
         Job(notebook, preset, recipe.name, 0, (), frozen, str(root), judge=(name, i))
         for name in experiment.measures

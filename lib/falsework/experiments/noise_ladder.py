@@ -149,4 +149,5 @@ EXPERIMENT = Experiment(
     few={p: {"unconditional": (SHOWN_ONCE,), "reader": (0,)} for p in ("smoke", "laptop")},
     measures={"coverage": coverage, "sweep": sweep},
     data=lambda: {"emoji": load_emoji().digest},
+    published_only=("sweep",),
 )

@@ -78,4 +78,5 @@ EXPERIMENT = Experiment(
     seeds={"smoke": (0, 1), "laptop": (0, 1, 2), "overnight": (0, 1, 2, 3, 4), "gpu": (0, 1, 2)},
     measures={"information": information, "melting": melting},
     data=lambda: {"emoji": load_emoji().digest},
+    published_only=("melting",),
 )

@@ -233,4 +233,5 @@ EXPERIMENT = Experiment(
     few={preset: _shown(preset) for preset in ("smoke", "laptop", "overnight", "gpu")},
     measures={"scaffold": scaffold, "budgets": budgets, "frame": frame},
     data=lambda: {"scenes": load_scenes("energy").digest},
+    published_only=("frame",),
 )
