@@ -92,6 +92,10 @@ def html_of(lines: Sequence[Line], here: dict[str, Here], preset: str, failed: S
     )
 
 
+def _words(sentence: str) -> str:
+    return escape(sentence).replace(" %", "\N{NO-BREAK SPACE}%")  # "95 %" stays together
+
+
 def _slug(state: str) -> str:
     return state.replace(" ", "-")
 
@@ -151,12 +155,12 @@ def _card(line: Line) -> str:
         f'<h2><a href="#{claim.id}">{claim.id}</a> {_pill(verdict.state)} {head}</h2>',
         f'<blockquote><p lang="zh">{escape(said)}</p><p>{escape(claim.gloss)}</p></blockquote>' if said else "",
         f'<p><span class="label">We test</span> {escape(claim.wording)}</p>' if claim.role != "interpretive" else "",
-        f'<p class="said">{escape(verdict.sentence)}</p>',
+        f'<p class="said">{_words(verdict.sentence)}</p>',
     ]
     if claim.role != "interpretive":
         mine = line.entries[YOURS]
         if mine.found and mine.verdict.sentence != verdict.sentence:
-            body.append(f'<p class="yours"><span class="label">Yours</span> {escape(mine.verdict.sentence)}</p>')
+            body.append(f'<p class="yours"><span class="label">Yours</span> {_words(mine.verdict.sentence)}</p>')
         numbers = "".join(_drawing(line, i) for i in range(len(claim.parts)))
         numbers += f'<div class="sources">{"".join(map(_box, line.entries.values()))}</div>'
         notes = {"Counts": claim.criterion, "Floor": claim.floor, "Ceiling": claim.ceiling, "Scope": claim.scope}
