@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -202,7 +203,8 @@ def _cause(executed: Path, said: str) -> str:
                     return name + (output.evalue.splitlines() or [""])[0].rstrip(".")
     if "No space left" in said:
         return "the disk is full; what was trained is kept"
-    return (said.strip().splitlines() or ["it ended without a word"])[-1].rstrip(".")
+    last = (said.strip().splitlines() or ["it ended without a word"])[-1].rstrip(".")
+    return re.sub(r"^(\w+\.)+(\w+: )", r"\2", last)  # an error's own name, without its module's
 
 
 def _kept(fault: Exception, job: Job, root: Path) -> str:
@@ -251,7 +253,7 @@ class _Line:
         with self.lock:
             self.told += 1
             self._wipe()
-            fate = "failed" if station.fault else f"executed in {seconds:.0f} s"
+            fate = f"failed ({station.fault})" if station.fault else f"executed in {seconds:.0f} s"
             trained = f"{len(station.jobs)} trained and measured, " if station.jobs and not station.fault else ""
             print(f"[{self.told}/{len(self.stations)}] {station.name}: {trained}{fate}", flush=True)
 

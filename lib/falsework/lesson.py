@@ -123,10 +123,9 @@ class Run:
         return pd.DataFrame(rows)
 
     def exhibits(self, name: str | None = None) -> dict[str, np.ndarray]:
-        """Return the published arrays for pictures; with a measure's name, those of the first seed trained here."""
-        if name is not None and (mine := self._mine(name)[1]):
-            return mine
-        return self.published.exhibits if self.published else {}
+        """Return the published arrays for pictures; with a measure's name, over them those of the first seed trained."""
+        published = self.published.exhibits if self.published else {}
+        return published if name is None else {**published, **self._mine(name)[1]}
 
     def curves(self, name: str) -> pd.DataFrame:
         """Return training curves (arm, seed, step, loss in nats), published and yours."""

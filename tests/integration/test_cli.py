@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+import torch
 
 from falsework import cli, lesson
 from falsework.core.errors import Refused
@@ -58,6 +59,17 @@ def refused(capsys, *arguments: str) -> str:
         (["measure", NOTEBOOK, "--seeds=0,x"], ["--seeds is '0,x'", "such as 0,1,2"]),
         (["measure", NOTEBOOK, "--seeds=0,0"], ["--seeds is '0,0'", "different whole numbers"]),
         (["measure", NOTEBOOK, "--seeds=-1"], ["--seeds is '-1'", "from 0 up"]),
+        (["run", "--only=12"], ["--only is '12'"]),
+        (["run", "--jobs=0"], ["--jobs is '0'", "a whole number from 1 up"]),
+        (["run", "--jobs=many"], ["--jobs is 'many'"]),
+        (
+            ["measure", NOTEBOOK, "--device=cpu", "--set=small.width=8"],
+            ["rehearses the preset 'gpu' alone", "'laptop'"],
+        ),
+        (["measure", NOTEBOOK, "--preset=gpu", "--device=cpu"], ["--device cpu needs --set ARM.FIELD=VALUE"]),
+        (["store", "import", "none.zip"], ["There is no file none.zip", "`falsework store export`"]),
+        (["store", "export", "x.zip"], ["Nothing is trained or measured here at laptop", "run it first"]),
+        (["verdicts", "--here", "--preset=day"], ["PRESET is 'day'"]),
     ],
 )
 def test_a_mistake_on_the_command_line_gives_exit_code_2_and_one_sentence(capsys, own_root, arguments, words):
@@ -65,6 +77,14 @@ def test_a_mistake_on_the_command_line_gives_exit_code_2_and_one_sentence(capsys
     for word in words:
         assert word in text
     assert text.endswith(".") and not list(own_root.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what the test wants missing")
+@pytest.mark.parametrize("arguments", [["measure", NOTEBOOK], ["run"]])
+def test_gpu_without_a_gpu_says_what_can_be_done(capsys, own_root, arguments):
+    text = refused(capsys, *arguments, "--preset=gpu")
+    assert "shows no CUDA GPU" in text and "'laptop' and 'overnight' need none" in text and "--device cpu" in text
+    assert not list(own_root.iterdir())
 
 
 def test_an_unknown_command_gives_exit_code_2(capsys):

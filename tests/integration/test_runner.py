@@ -19,12 +19,14 @@ import torch
 
 from falsework import cli
 from falsework.core import versions
+from falsework.core.artefacts import Store, key_of
 from falsework.core.errors import Refused
 from falsework.core.evidence import Result, load_evidence, save_result
 from falsework.experiments import experiment_of, runner
 from falsework.experiments.jobs import Job, arms_of, collect, result_key, run_job
 from falsework.experiments.publishing import publish_notebook
 from falsework.experiments.runner import measure
+from falsework.recipes import description_of
 
 torch.set_num_threads(1)
 NOTEBOOK = "01_igpt"
@@ -386,6 +388,56 @@ def test_the_guard_against_the_network_would_have_noticed(watched, tmp_path):
 
 
 # ---- stopped
+
+
+def measuring(root: Path, watched: dict[str, str], overrides: dict[str, object]) -> subprocess.Popen[str]:
+    """Start `falsework measure` of seed 0 in a watched process of its own."""
+    code = "import sys; from pathlib import Path; from falsework import cli; cli.root = lambda: Path(sys.argv[1]);"
+    sets = [f"--set={path}={value}" for path, value in overrides.items()]
+    command = [sys.executable, "-c", code + "raise SystemExit(cli.main(sys.argv[2:]))", str(root), "measure", NOTEBOOK]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*command, "--preset=smoke", "--seeds=0", *sets], env=watched, **pipes)
+
+
+def until(holds, process: subprocess.Popen, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end and process.poll() is None, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
+def test_when_the_main_process_is_killed_its_workers_do_not_linger(watched, tmp_path):
+    process = measuring(tmp_path, watched, {**TINY, **of_every_arm(train_steps=200_000)})
+    until(lambda: list(tmp_path.glob("artefacts/igpt/*.part/checkpoint.safetensors")), process)
+    workers = [
+        p for p in psutil.Process(process.pid).children(recursive=True) if "LokyProcess" in " ".join(p.cmdline())
+    ]
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert gone and not alive
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
+def test_a_worker_that_is_killed_is_replaced_and_its_net_goes_on_from_the_checkpoint(watched, tmp_path):
+    long = {**FEW, "small.train.steps": 400}
+    own = Store(tmp_path / "artefacts")
+    key = key_of(description_of(arms_of(experiment_of(NOTEBOOK), "smoke", long)["small"], 0))
+    part = own.folder("igpt", "smoke", f"{key}.part")
+    process = measuring(tmp_path, watched, long)
+    try:
+        until((part / "checkpoint.safetensors").exists, process)
+        for worker in psutil.Process(process.pid).children(recursive=True):
+            if "LokyProcess" in " ".join(worker.cmdline()):
+                worker.kill()
+        assert process.wait(timeout=300) == 0, process.stderr.read()
+    finally:
+        if process.poll() is None:
+            stop(process)
+    mine = [step for name, step in starts(tmp_path) if name == part.name]
+    assert mine[0] == 0 and len(mine) == 2 and mine[1] > 0
+    assert len(list(part.parent.glob("*/weights.safetensors"))) == len(ARMS)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
