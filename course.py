@@ -419,12 +419,13 @@ def make_folder(path):
 def stages(python, arguments):
     """List the test way: (name, command). All run, whatever the ones before said."""
     layers = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+    two = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     return [
         ("ruff", [python, "-m", "ruff", "check", "."]),
         ("lint-imports", [python, "-c", layers]),
         ("mypy", [python, "-m", "mypy"]),
-        # two at a time, a file stays together: the notebooks train while the small tests run
-        ("pytest", [python, "-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", *arguments]),
+        # two at a time, a file stays together, in the order of the files: the notebooks, which train, begin first
+        ("pytest", [python, "-m", "pytest", "-m", "not slow", *two, *arguments]),
     ]
 
 

@@ -41,6 +41,14 @@ def papermill(course: Path, source: Path, target: Path, *args: str) -> subproces
     return subprocess.run(command, env=environment(course), cwd=target.parent, capture_output=True, text=True)
 
 
+def nbval(course: Path, notebook: Path) -> subprocess.CompletedProcess[str]:
+    """Re-execute a notebook and compare every text output that is not tagged as free to differ."""
+    rules = str(Path(__file__).with_name("sanitize.cfg"))
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(notebook.parent)]
+    command += ["--nbval", "--nbval-sanitize-with", rules, "-p", "no:cacheprovider", "-p", "no:xdist", str(notebook)]
+    return subprocess.run(command, env=environment(course), cwd=notebook.parent, capture_output=True, text=True)
+
+
 def redraw(name: str, folder: Path) -> None:
     """Execute one notebook with SEEDS = [] and store what it shows in the committed file."""
     course, committed = scratch_course(folder), ROOT / "notebooks" / f"{name}.ipynb"
