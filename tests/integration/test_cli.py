@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -16,6 +18,8 @@ import torch
 from falsework import cli, lesson
 from falsework.core.errors import Refused
 from falsework.core.paths import root as real_root
+from falsework.experiments import runner
+from falsework.experiments.jobs import run_job
 
 NOTEBOOK = "01_igpt"
 
@@ -85,6 +89,26 @@ def test_gpu_without_a_gpu_says_what_can_be_done(capsys, own_root, arguments):
     text = refused(capsys, *arguments, "--preset=gpu")
     assert "shows no CUDA GPU" in text and "'laptop' and 'overnight' need none" in text and "--device cpu" in text
     assert not list(own_root.iterdir())
+
+
+def test_a_rehearsal_of_gpu_trains_its_small_arms_on_the_cpu_apart_from_all_else(own_root, monkeypatch, capsys):
+    done = []
+
+    def run_all(jobs, workers):
+        for job in jobs:
+            done.append((job.arm, job.seed, job.device))
+            run_job(replace(job, measures=()))  # what is measured is of the preset's size: this is about the training
+
+    monkeypatch.setattr(runner, "_run_all", run_all)
+    sizes = {"width": 8, "depth": 1, "heads": 2, "colours": 4, "train.steps": 2, "train.batch": 2}
+    sets = [f"--set=small.{field}={value}" for field, value in sizes.items()]
+    assert cli.main(["measure", NOTEBOOK, "--preset=gpu", "--device=cpu", "--seeds=0", *sets]) == 0
+    assert done == [("small", 0, "cpu")]  # no other arm, and no judge of the preset's full size
+    (manifest,) = own_root.glob("runs/rehearsal/artefacts/igpt/gpu-*/manifest.json")
+    assert json.loads(manifest.read_text())["device"] == "cpu"
+    assert not (own_root / "artefacts").exists() and not (own_root / "runs" / "gpu").exists()
+    capsys.readouterr()
+    assert "lacks" in refused(capsys, "publish", NOTEBOOK, "--preset=gpu")
 
 
 def test_an_unknown_command_gives_exit_code_2(capsys):

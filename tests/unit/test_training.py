@@ -318,6 +318,20 @@ def test_a_recipe_whose_loss_is_not_finite_leaves_no_artefact_and_names_itself(t
     assert not Store(tmp_path).folder("igpt", "smoke", key).exists()
 
 
+def test_a_gpu_that_is_too_small_names_the_field_to_lower(tmp_path, monkeypatch):
+    def too_big(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(igpt, "next_token", too_big)
+    with pytest.raises(Refused) as refusal:
+        obtain(TINY, 0, "smoke", Store(tmp_path))
+    batch = TINY.train.batch
+    assert str(refusal.value) == (
+        "The memory of the GPU is too small for igpt, seed 0, at smoke; lower its train.batch, "
+        f"now {batch}, such as OVERRIDES = {{'ARM.train.batch': {batch // 2}}}."
+    )
+
+
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
