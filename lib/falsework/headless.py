@@ -106,7 +106,7 @@ def run_course(
     """Train what the notebooks lack and execute each into runs/<preset>/; return the stations, with their faults.
 
     At most `workers` jobs train and as many notebooks run at once (None: as many as there are cores). A notebook that
-    only reads the others' evidence waits for all of them. Says one line per notebook, and one live line for the whole.
+    only reads what the others measured waits for all jobs. Says one line per notebook, and one live line for the whole.
     """
     stations = plan(names, preset, seeds, root)
     workers = workers or (2 if preset == "gpu" else joblib.cpu_count())
@@ -135,8 +135,6 @@ def run_course(
                     owner[i].fault = _kept(fault, jobs[i], root)
                 if not owner[i].left:
                     execute(owner[i])
-            for future in running:
-                future.result()
             for s in readers:
                 execute(s)
             for future in running:

@@ -81,6 +81,8 @@ def run_jobs(jobs: list[Job], workers: int) -> Iterator[tuple[int, Exception | N
     Workers that were killed from outside (a full memory, mostly) are replaced, three times at most; the jobs that had
     not ended begin again at their checkpoints. Leaving the loop early ends the workers.
     """
+    # loky replaces a worker whose memory has grown, and says so to everybody
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
     left, chances = dict(enumerate(jobs)), 3
     ended: Any = iter(())
     try:
