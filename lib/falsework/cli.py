@@ -96,7 +96,7 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 def _run(args: argparse.Namespace) -> int:
     from falsework import headless
     from falsework.experiments.cluster import backend
-    from falsework.page import write_page
+    from falsework.page import gather, write_page
 
     here, preset, seeds = root(), _preset(args), _seeds(args.seeds)
     names = headless.chosen(args.only, headless.standing(here))
@@ -107,7 +107,7 @@ def _run(args: argparse.Namespace) -> int:
             print(f"Begins anew: {headless.forget(names, preset, seeds, here)} trained models removed.")
         stations = headless.run_course(names, preset, seeds, here, jobs)
     failed = [f"{s.name} failed ({s.fault})." for s in stations if s.fault]
-    page, _ = write_page(preset, here, failed)
+    page, _ = write_page(gather(preset, here), here, failed)
     well, spent = len(stations) - len(failed), (time.monotonic() - began) / 60
     print(f"{well} of {len(stations)} notebooks executed in {spent:.1f} min. The verdicts: {page}")
     for sentence in failed:
@@ -204,10 +204,11 @@ def _verdicts_here(preset: str) -> int:
     from falsework.claims.ledger import YOURS
     from falsework.page import gather, write_page
 
-    mine = [line.entries[YOURS] for line in gather(preset, root())[0]]
+    gathered = gather(preset, root())
+    mine = [line.entries[YOURS] for line in gathered.lines]
     for entry in (e for e in mine if e.found):
         print(f"{entry.verdict.claim:5} {entry.state:13} {entry.verdict.sentence}")
-    print(f"The page: {write_page(preset, root())[0]}")
+    print(f"The page: {write_page(gathered, root())[0]}")
     return 0
 
 

@@ -25,7 +25,7 @@ import nbformat
 
 from falsework.core.artefacts import key_of
 from falsework.core.errors import Refused, one_of
-from falsework.core.evidence import load_evidence
+from falsework.core.evidence import Evidence, load_evidence
 from falsework.experiments import MODULES, experiment_of
 from falsework.experiments.jobs import Job, arms_of, job_recipe, jobs_of
 from falsework.experiments.runner import Progress, run_jobs
@@ -222,7 +222,8 @@ class _Line:
 
     def __init__(self, preset: str, jobs: list[Job], stations: list[Station], root: Path) -> None:
         self.preset, self.stations, self.jobs = preset, stations, jobs
-        self.weights = [_cost(job, root) for job in jobs]
+        published = {name: _published(name, preset, root) for name in {job.notebook for job in jobs}}
+        self.weights = [_cost(job, published[job.notebook]) for job in jobs]
         self.progress = Progress(jobs, root) if jobs else None
         self.done, self.told, self.stopped = 0, 0, False
         self.children: set[subprocess.Popen[str]] = set()
@@ -307,14 +308,18 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _cost(job: Job, root: Path) -> float:
+def _cost(job: Job, evidence: Evidence | None) -> float:
     """Return about how many core-seconds a job takes: what was published for it, else 10."""
-    try:
-        evidence = load_evidence(root / "evidence", job.notebook, job.preset)
-    except Refused:
-        evidence = None
     if evidence is None or job.judge:
         return 10.0
     models = evidence.manifest.get("models", {})
     measuring = evidence.manifest.get("measuring_core_seconds", 0.0) / max(1, len(models))
     return max(1.0, models.get(f"{job.arm}/{job.seed}", {}).get("core_seconds", 10.0) + measuring)
+
+
+def _published(notebook: str, preset: str, root: Path) -> Evidence | None:
+    """Return what is published of a notebook; None where nothing is, or where it cannot be read."""
+    try:
+        return load_evidence(root / "evidence", notebook, preset)
+    except Refused:
+        return None

@@ -11,6 +11,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from importlib import resources
@@ -30,26 +31,34 @@ DECIDED = ("supported", "refuted", "undecided")
 REHEARSAL = "The preset smoke is a rehearsal of seconds: what you measured there is shown and not judged."
 
 
-def write_page(preset: str, root: Path, failed: Sequence[str] = ()) -> tuple[Path, Path]:
+@dataclass(frozen=True)
+class Gathered:
+    """Every claim as each source judges it, and by notebook what was measured here at this preset."""
+
+    preset: str
+    lines: list[Line]
+    here: dict[str, Here]
+
+
+def gather(preset: str, root: Path) -> Gathered:
+    """Return what is published and what was measured here, judged; takes seconds. Raises Refused for an unknown preset."""
+    preset = check_preset(preset)
+    here = measured_here(root, preset)
+    yours = {n: Source(h.rows, h.models, h.versions, h.measuring, h.measured) for n, h in here.items()}
+    return Gathered(preset, ledger(read(root / "evidence"), yours, preset), here)
+
+
+def write_page(gathered: Gathered, root: Path, failed: Sequence[str] = ()) -> tuple[Path, Path]:
     """Write runs/<preset>/verdicts.html and verdicts.csv under `root` and return their paths.
 
     `failed`: one sentence for each notebook of this run that failed, said at the top. Unreadable evidence or results
-    are said on the page. Raises Refused for an unknown preset and, in one sentence, when the disk does not take a file.
+    are said on the page. Raises Refused, in one sentence, when the disk does not take a file.
     """
-    preset = check_preset(preset)
-    lines, here = gather(preset, root)
-    folder = root / "runs" / preset
+    folder = root / "runs" / gathered.preset
     page, table = folder / "verdicts.html", folder / "verdicts.csv"
-    write_atomic(page, html_of(lines, here, preset, failed).encode())
-    write_atomic(table, csv_of(lines).encode())
+    write_atomic(page, html_of(gathered, failed).encode())
+    write_atomic(table, csv_of(gathered.lines).encode())
     return page, table
-
-
-def gather(preset: str, root: Path) -> tuple[list[Line], dict[str, Here]]:
-    """Return every claim as each source judges it, and what was measured here, by notebook."""
-    here = measured_here(root, preset)
-    yours = {n: Source(h.rows, h.models, h.versions, h.measuring, h.measured) for n, h in here.items()}
-    return ledger(read(root / "evidence"), yours, preset), here
 
 
 def csv_of(lines: Sequence[Line]) -> str:
@@ -61,8 +70,9 @@ def csv_of(lines: Sequence[Line]) -> str:
     return text.getvalue()
 
 
-def html_of(lines: Sequence[Line], here: dict[str, Here], preset: str, failed: Sequence[str] = ()) -> str:
+def html_of(gathered: Gathered, failed: Sequence[str] = ()) -> str:
     """Return the whole page: self-contained, without scripts."""
+    preset, lines, here = gathered.preset, gathered.lines, gathered.here
     style = resources.files("falsework").joinpath("page.css").read_text("utf-8")
     states = {line.claim.id: line.verdict.state for line in lines}
     counts = Counter(states.values())

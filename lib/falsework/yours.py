@@ -252,7 +252,7 @@ def example_folder(run: Run) -> Path:
 
 
 def wall(pictures_NSS3: np.ndarray, names: Sequence[str], said: Sequence[str], columns: int = 8) -> figures.Figure:
-    """Return every picture over what a net calls it: in one colour where that is its name, struck out where it is not.
+    """Return every picture over what a net calls it: in one colour where that is its name, else struck out over the name.
 
     pictures: uint8 (N, S, S, 3). Raises Refused unless there is a name and an answer for each.
     """
@@ -260,16 +260,17 @@ def wall(pictures_NSS3: np.ndarray, names: Sequence[str], said: Sequence[str], c
         given = f"{len(pictures_NSS3)} pictures, {len(names)} names and {len(said)} answers"
         raise Refused(f"The wall got {given}, but needs as many of each, and one or more.")
     high = -(-len(said) // columns)
-    drawing, axes = figures.canvas(11, 1.62 * high, nrows=high, ncols=columns, gridspec_kw={"hspace": 0.35})
+    drawing, axes = figures.canvas(11, 1.75 * high, nrows=high, ncols=columns, gridspec_kw={"hspace": 0.5})
     for ax in axes.flat:
         ax.set_axis_off()
     right = [a == b for a, b in zip(names, said)]
-    for ax, picture_SS3, answer, hit in zip(axes.flat, pictures_NSS3, said, right):
+    for ax, picture_SS3, name, answer, hit in zip(axes.flat, pictures_NSS3, names, said, right):
         ax.imshow(picture_SS3, interpolation="nearest")
         colour = figures.STATE_COLOURS["supported" if hit else "refuted"]
         ax.set_title(answer, y=-0.24, loc="center", fontsize=8.5, color=colour, weight="bold" if hit else "normal")
         if not hit:
             ax.plot([0.02, 0.98], [0.02, 0.98], color=colour, lw=1.6, transform=ax.transAxes)
+            ax.text(0.5, -0.27, f"is {name}", ha="center", va="top", fontsize=7.5, color=figures.QUIET, transform=ax.transAxes)
     hits = ", ".join(name for name, hit in zip(names, right) if hit) or "none"
     return figures.finish(drawing, f"{len(said)} pictures over what a net calls them; {sum(right)} right: {hits}.")
 

@@ -22,7 +22,7 @@ from falsework.core import versions
 from falsework.core.artefacts import Store, key_of
 from falsework.core.errors import Refused
 from falsework.core.evidence import Result, load_evidence, save_result
-from falsework.experiments import experiment_of, runner
+from falsework.experiments import experiment_of, packing, runner
 from falsework.experiments.jobs import Job, arms_of, collect, result_key, run_job
 from falsework.experiments.publishing import publish_notebook
 from falsework.experiments.runner import measure
@@ -509,7 +509,7 @@ def test_an_interrupt_ends_every_process_within_five_seconds_and_the_next_run_go
 COST = {"drawings": 100.0, "small": 10.0, "medium": 20.0, "large": 40.0}  # core-seconds of training
 
 
-def plant(root: Path, preset: str, seeds: tuple[int, ...], only_its_own: bool = True) -> None:
+def plant(root: Path, preset: str, seeds: tuple[int, ...], only_its_own: bool = True, cpu: str = "abacus") -> None:
     """Put results where the runner would have left them; without `only_its_own`, of every arm with every seed."""
     experiment = experiment_of(NOTEBOOK)
     for name in experiment.measures:
@@ -518,7 +518,7 @@ def plant(root: Path, preset: str, seeds: tuple[int, ...], only_its_own: bool = 
                 key = result_key(experiment, name, preset, arm, seed, recipe)
                 at = {"arm": arm, "seed": seed}
                 cost = {"core_seconds": COST[arm], "measure_seconds": 1.0}
-                facts = {"recipe": "igpt", **cost, "machine": {"cpu": "abacus"}}
+                facts = {"recipe": "igpt", **cost, "machine": {"cpu": cpu}}
                 curve = [{**at, "step": 0, "loss": 1.0}]
                 rows = [{**at, "metric": "bits", "value": 2.5}]
                 save_result(root / "runs", preset, NOTEBOOK, Result(name, arm, seed, key, rows, curve, {}, facts))
@@ -564,6 +564,20 @@ def test_all_seeds_are_published_with_one_curve_a_model_and_their_cost(tmp_path)
     assert found.manifest["training_core_seconds"] == sum(COST[arm] for arm, _ in pairs)
     assert found.manifest["measuring_core_seconds"] == 1.0 * len(pairs) * measures
     assert found.manifest["seeds"] == list(seeds) and found.stale == []
+
+
+def test_a_night_in_pieces_from_two_machines_adds_up_and_both_are_named(tmp_path):
+    seeds, home = experiment_of(NOTEBOOK).seeds["laptop"], tmp_path / "home"
+    for cpu, own in {"abacus": seeds[:1], "slide rule": seeds[1:]}.items():
+        with pytest.raises(Refused, match="lacks"):
+            publish_notebook(NOTEBOOK, "laptop", home)
+        plant(tmp_path / cpu, "laptop", own, cpu=cpu)
+        packing.pack(tmp_path / f"{cpu}.zip", [NOTEBOOK], "laptop", tmp_path / cpu, results_only=True)
+        packing.unpack(tmp_path / f"{cpu}.zip", home)
+    publish_notebook(NOTEBOOK, "laptop", home)
+    found = load_evidence(home / "evidence", NOTEBOOK, "laptop")
+    assert {r["seed"] for r in found.all_rows()} == set(seeds)
+    assert [m["cpu"] for m in [found.manifest["machine"], *found.manifest["other_machines"]]] == ["abacus", "slide rule"]
 
 
 def test_the_cost_of_a_seed_is_that_of_the_arms_that_it_trains(tmp_path):

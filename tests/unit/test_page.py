@@ -63,7 +63,7 @@ def measured(
 
 
 def entry(root: Path, source: str, preset: str = "laptop") -> Entry:
-    return next(line.entries[source] for line in page.gather(preset, root)[0] if line.claim.id == CLAIM)
+    return next(line.entries[source] for line in page.gather(preset, root).lines if line.claim.id == CLAIM)
 
 
 class Reader(HTMLParser):
@@ -91,7 +91,7 @@ class Reader(HTMLParser):
 
 
 def written(root: Path, preset: str = "laptop", failed: tuple[str, ...] = ()) -> Reader:
-    return Reader(page.write_page(preset, root, failed)[0].read_text("utf-8"))
+    return Reader(page.write_page(page.gather(preset, root), root, failed)[0].read_text("utf-8"))
 
 
 # ---- what stands in the cells
@@ -264,10 +264,10 @@ def test_failures_of_the_run_stand_before_everything_else(tmp_path):
 def test_the_csv_holds_one_row_a_claim_and_source_and_comes_back(tmp_path):
     published(tmp_path, 0.03, measured="2031-05-06")
     measured(tmp_path, 0.03, (0,))
-    table = page.write_page("laptop", tmp_path)[1]
+    table = page.write_page(page.gather("laptop", tmp_path), tmp_path)[1]
     with table.open(newline="", encoding="utf-8") as f:
         back = list(csv.DictReader(f))
-    wanted = [e.row() for line in page.gather("laptop", tmp_path)[0] for e in line.entries.values()]
+    wanted = [e.row() for line in page.gather("laptop", tmp_path).lines for e in line.entries.values()]
     assert tuple(back[0]) == tuple(COLUMNS) and len(back) == 4 * len(CLAIMS)
     assert back == [{k: str(row[k]) for k in COLUMNS} for row in wanted]
     (theirs, mine) = (r for r in back if r["claim"] == CLAIM and r["seeds"] != "0")
@@ -277,7 +277,7 @@ def test_the_csv_holds_one_row_a_claim_and_source_and_comes_back(tmp_path):
 
 
 def test_a_page_in_the_way_or_a_full_disk_gives_one_sentence(tmp_path, monkeypatch):
-    page.write_page("laptop", tmp_path)
+    page.write_page(page.gather("laptop", tmp_path), tmp_path)
     before = (tmp_path / "runs" / "laptop" / "verdicts.html").read_bytes()
 
     def full(*_: object) -> None:
@@ -285,7 +285,7 @@ def test_a_page_in_the_way_or_a_full_disk_gives_one_sentence(tmp_path, monkeypat
 
     with monkeypatch.context() as broken, pytest.raises(Refused) as raised:
         broken.setattr(os, "fsync", full)
-        page.write_page("laptop", tmp_path, ("something new",))
+        page.write_page(page.gather("laptop", tmp_path), tmp_path, ("something new",))
     words = str(raised.value)
     assert (
         words.startswith("Cannot write verdicts.html in ") and "No space left on device" in words and "\n" not in words
@@ -294,12 +294,12 @@ def test_a_page_in_the_way_or_a_full_disk_gives_one_sentence(tmp_path, monkeypat
     assert sorted(p.name for p in (tmp_path / "runs" / "laptop").iterdir()) == ["verdicts.csv", "verdicts.html"]
     (tmp_path / "runs" / "overnight").write_text("a file where a folder should be")
     with pytest.raises(Refused, match=r"Cannot write verdicts.html in .*overnight: File exists"):
-        page.write_page("overnight", tmp_path)
+        page.write_page(page.gather("overnight", tmp_path), tmp_path)
 
 
 def test_a_preset_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(Refused, match="must be one of 'smoke', 'laptop', 'overnight', 'gpu'"):
-        page.write_page("desktop", tmp_path)
+        page.write_page(page.gather("desktop", tmp_path), tmp_path)
 
 
 # ---- the small drawings
@@ -328,7 +328,7 @@ def test_the_green_band_is_where_the_claim_holds(claim):
 def test_a_supported_effect_is_drawn_inside_the_band_and_a_refuted_one_outside(tmp_path):
     for share, inside in ((0.03, True), (0.6, False)):
         published(tmp_path, share)
-        html = page.write_page("laptop", tmp_path)[0].read_text("utf-8")
+        html = page.write_page(page.gather("laptop", tmp_path), tmp_path)[0].read_text("utf-8")
         card = html[html.index(f'<article id="{CLAIM}"') :].split("</article>")[0]
         (dot,) = re.findall(r'<circle class="dot \w+" cx="([\d.]+)%"', card)
         (left, width), (low, high) = (
@@ -342,7 +342,7 @@ def test_a_supported_effect_is_drawn_inside_the_band_and_a_refuted_one_outside(t
 
 
 def test_interpretive_claims_have_words_and_no_numbers(tmp_path):
-    html = page.write_page("laptop", tmp_path)[0].read_text("utf-8")
+    html = page.write_page(page.gather("laptop", tmp_path), tmp_path)[0].read_text("utf-8")
     for claim in CLAIMS:
         card = html[html.index(f'<article id="{claim.id}"') :].split("</article>")[0]
         assert ("Not a matter of measurement." in card) is (claim.role == "interpretive")
@@ -384,7 +384,7 @@ def test_on_a_phone_nothing_runs_over_the_edge_in_light_and_dark(tmp_path):
     published(tmp_path, 0.03)
     measured(tmp_path, 0.03, (0, 1, 2))
     failed = ("03_clip failed (a_very_long_word_without_any_break_" * 4 + "); see it",)
-    file = page.write_page("laptop", tmp_path, failed)[0]
+    file = page.write_page(page.gather("laptop", tmp_path), tmp_path, failed)[0]
     with api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         papers = set()

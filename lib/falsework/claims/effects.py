@@ -60,7 +60,7 @@ class Pick:
             place = places[{"smallest": 0, "middle": (len(places) - 1) // 2, "largest": -1}[which]]
             found = [r for r in found if _place(r, column) == place]
         if not found:
-            raise Missing(f"no rows hold {self}")
+            raise Missing(f"{self} has not been measured")
         return found
 
     def __str__(self) -> str:

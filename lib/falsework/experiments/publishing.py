@@ -37,8 +37,13 @@ def publish_notebook(notebook: str, preset: str, root: Path) -> Path:
     models = {(r.arm, r.seed): r.facts for r in results}
     measuring = sum(r.facts["measure_seconds"] for r in results)
     training = sum(f.get("core_seconds", 0.0) for f in models.values())
+    machines: list[dict[str, str]] = []  # a night may be measured in pieces, on several
+    for r in results:
+        if r.facts["machine"] not in machines:
+            machines.append(r.facts["machine"])
     facts = {
-        "machine": results[0].facts["machine"],
+        "machine": machines[0],
+        "other_machines": machines[1:],
         "measured": max(r.facts.get("measured", "") for r in results),
         "seeds": list(seeds),
         "models": {
