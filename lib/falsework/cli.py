@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", default="", help="notebooks by number, such as 00,01")
     run.add_argument("--seeds", default=None, help="such as 0,1; the preset's own seeds when left out")
     run.add_argument("--jobs", default=None, metavar="N", help="train N nets at once; as many as cores when left out")
-    run.add_argument("--fresh", action="store_true", help="forget what was trained and measured for these notebooks")
+    run.add_argument("--fresh", action="store_true", help="forget what was trained and executed for these notebooks")
     run.add_argument(
         "--cluster", default=None, metavar="ADDRESS", help="train on a Dask cluster, such as tcp://host:8786"
     )
@@ -109,7 +109,9 @@ def _run(args: argparse.Namespace) -> int:
     failed = [f"{s.name} failed ({s.fault})." for s in stations if s.fault]
     page, _ = write_page(gather(preset, here), here, failed)
     well, spent = len(stations) - len(failed), (time.monotonic() - began) / 60
-    print(f"{well} of {len(stations)} notebooks executed in {spent:.1f} min. The verdicts: {page}")
+    before = sum(s.before for s in stations)
+    known = f", {before} of them before," if before else ""
+    print(f"{well} of {len(stations)} notebooks executed{known} in {spent:.1f} min. The verdicts: {page}")
     for sentence in failed:
         print(sentence, file=sys.stderr)
     return 1 if failed else 0

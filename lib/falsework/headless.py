@@ -1,7 +1,8 @@
 """The course without a screen: one pool of workers trains what lacks, each notebook is executed when its own is there.
 
 A station is a notebook with the seeds it is run with and the jobs that it still lacks. Stations fail alone: the others
-go on, and what failed is said last. Nothing here knows a model; see `experiments.jobs` for what a job does.
+go on, and what failed is said last. One that was executed before, and that nothing could change since, is left as it is
+(`falsework.executed`). Nothing here knows a model; see `experiments.jobs` for what a job does.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 import joblib
 import nbformat
 
+from falsework import executed
 from falsework.core.artefacts import key_of
 from falsework.core.errors import Refused, one_of
 from falsework.core.evidence import Evidence, load_evidence
@@ -40,6 +42,7 @@ class Station:
     jobs: list[Job] = field(default_factory=list)
     left: int = 0
     fault: str = ""
+    before: bool = False  # it was executed before and still stands
 
 
 def standing(root: Path) -> list[str]:
@@ -80,6 +83,7 @@ def forget(names: list[str], preset: str, seeds: tuple[int, ...] | None, root: P
 
     removed = 0
     for name in names:
+        executed.forget(name, preset, root)
         experiment = experiment_of(name)
         if experiment is None:
             continue
@@ -103,7 +107,7 @@ def forget(names: list[str], preset: str, seeds: tuple[int, ...] | None, root: P
 def run_course(
     names: list[str], preset: str, seeds: tuple[int, ...] | None, root: Path, workers: int | None = None
 ) -> list[Station]:
-    """Train what the notebooks lack and execute each into runs/<preset>/; return the stations, with their faults.
+    """Train what the notebooks lack and execute each into runs/<preset>/, unless it stands there; return the stations.
 
     At most `workers` jobs train and as many notebooks run at once (None: as many as there are cores). A notebook that
     only reads what the others measured waits for all jobs. Says one line per notebook, and one live line for the whole.
@@ -167,14 +171,19 @@ def _execute(station: Station, preset: str, root: Path, line: _Line) -> None:
         line.said(station, 0.0)
         return
     began = time.monotonic()
-    source = root / "notebooks" / f"{station.name}.ipynb"
-    target = root / "runs" / preset / f"{station.name}.ipynb"
+    source, target = root / "notebooks" / f"{station.name}.ipynb", executed.executed_path(station.name, preset, root)
     parameters = {"PRESET": preset, "SEEDS": list(station.seeds), "OVERRIDES": {}}
     command = [sys.executable, "-m", "papermill", str(source), str(target), "-y", json.dumps(parameters)]
     # the kernel's own warnings are not for this page
     command += ["-k", "python3", "--cwd", str(source.parent), "--no-progress-bar", "--log-level", "ERROR"]
     try:
         check_notebook(source)
+        made = executed.made_of(station.name, preset, station.seeds, root)
+        station.before = not station.jobs and executed.stands(station.name, preset, made, root)
+        if station.before:
+            line.said(station, 0.0)
+            return
+        executed.forget(station.name, preset, root)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -184,6 +193,8 @@ def _execute(station: Station, preset: str, root: Path, line: _Line) -> None:
             said = child.communicate()[0]
         if child.returncode:
             station.fault = f"{_cause(target, said)}; see {target}"
+        else:
+            executed.note(station.name, preset, made, root)
     except Refused as refusal:
         station.fault = str(refusal)
     except OSError as fault:
@@ -191,10 +202,10 @@ def _execute(station: Station, preset: str, root: Path, line: _Line) -> None:
     line.said(station, time.monotonic() - began)
 
 
-def _cause(executed: Path, said: str) -> str:
+def _cause(target: Path, said: str) -> str:
     """Return the first line of what went wrong in an executed notebook; else the last that papermill said."""
     with contextlib.suppress(Exception):  # half-written, or never written: then papermill's own words must do
-        for cell in nbformat.read(executed, 4).cells:
+        for cell in nbformat.read(target, 4).cells:
             for output in cell.get("outputs", ()):
                 if output.output_type == "error":
                     name = "" if output.ename == "Refused" else f"{output.ename}: "
@@ -252,7 +263,8 @@ class _Line:
         with self.lock:
             self.told += 1
             self._wipe()
-            fate = f"failed ({station.fault})" if station.fault else f"executed in {seconds:.0f} s"
+            done = "executed before, and it still stands" if station.before else f"executed in {seconds:.0f} s"
+            fate = f"failed ({station.fault})" if station.fault else done
             trained = f"{len(station.jobs)} trained and measured, " if station.jobs and not station.fault else ""
             print(f"[{self.told}/{len(self.stations)}] {station.name}: {trained}{fate}", flush=True)
 

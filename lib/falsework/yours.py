@@ -270,7 +270,8 @@ def wall(pictures_NSS3: np.ndarray, names: Sequence[str], said: Sequence[str], c
         ax.set_title(answer, y=-0.24, loc="center", fontsize=8.5, color=colour, weight="bold" if hit else "normal")
         if not hit:
             ax.plot([0.02, 0.98], [0.02, 0.98], color=colour, lw=1.6, transform=ax.transAxes)
-            ax.text(0.5, -0.27, f"is {name}", ha="center", va="top", fontsize=7.5, color=figures.QUIET, transform=ax.transAxes)
+            at = {"ha": "center", "va": "top", "transform": ax.transAxes}
+            ax.text(0.5, -0.27, f"is {name}", fontsize=7.5, color=figures.QUIET, **at)
     hits = ", ".join(name for name, hit in zip(names, right) if hit) or "none"
     return figures.finish(drawing, f"{len(said)} pictures over what a net calls them; {sum(right)} right: {hits}.")
 

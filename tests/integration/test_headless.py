@@ -15,7 +15,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from falsework import cli, headless
+from falsework import cli, executed, headless
 from falsework.claims.registry import CLAIMS
 from falsework.core.errors import Refused
 from falsework.experiments import MODULES, experiment_of, runner
@@ -114,6 +114,80 @@ def test_a_job_that_fails_takes_its_own_notebook_along_and_no_other(tmp_path, mo
         assert bad.fault == f"medium seed 0: KeyError: 'a bug'; see {kept}" and "in run_job" in kept.read_text()
 
 
+# ---- notebooks that stand
+
+
+def test_an_executed_notebook_stands_until_it_fails_or_is_forgotten_or_changes(tmp_path, capsys):
+    path, out = book(tmp_path, "00_the_world", "print('once')"), tmp_path / "runs" / "smoke" / "00_the_world.ipynb"
+
+    def run() -> bool:
+        (station,) = headless.run_course(["00_the_world"], "smoke", (), tmp_path, 1)
+        assert bool(station.fault) is ("1 / 0" in path.read_text())
+        return station.before
+
+    assert not run() and run()
+    assert capsys.readouterr().out.splitlines()[-1] == "[1/1] 00_the_world: executed before, and it still stands"
+    headless.forget(["00_the_world"], "smoke", (), tmp_path)  # --fresh
+    assert not run() and run()
+    out.unlink()
+    assert not run() and run()
+    for source in ("1 / 0", "print('twice')"):
+        book(tmp_path, "00_the_world", source)
+        assert not run()
+    assert texts(out) == "twice\n" and run()
+    book(tmp_path, "00_the_world", "1 / 0")
+    assert not run() and not run()  # what failed is tried again
+
+
+def touched(root: Path, at: str) -> None:
+    (root / at).parent.mkdir(parents=True, exist_ok=True)
+    (root / at).write_text("new")
+
+
+@pytest.mark.parametrize(
+    ("change", "moves"),
+    [
+        ("notebooks/{}.ipynb", True),
+        ("evidence/03_clip/laptop/transfer.csv", True),
+        ("data/emoji.npz", True),
+        ("exhibits/03_clip/zero_shot.safetensors", True),
+        ("runs/laptop/03_clip/measured/transfer/zero_shot-17-0123456789ab.json", "reader"),
+        ("runs/guesses.json", "reader"),
+        ("runs/smoke/03_clip/measured/transfer/zero_shot-17-0123456789ab.json", False),
+        ("runs/laptop/03_clip/progress.json", False),
+        ("notebooks/11_your_claim.ipynb", False),
+        ("README.md", False),
+    ],
+)
+def test_a_notebook_stands_on_all_that_it_reads_and_on_nothing_else(tmp_path, change, moves):
+    for name in ("03_clip", "10_verdicts"):
+        book(tmp_path, name, "print('here')")
+        before = executed.made_of(name, "laptop", (0,), tmp_path)
+        assert before == executed.made_of(name, "laptop", (0,), tmp_path)
+        touched(tmp_path, change.format(name))
+        after = executed.made_of(name, "laptop", (0,), tmp_path)
+        assert (after != before) is (moves is True or (moves == "reader" and name == "10_verdicts"))
+        (tmp_path / change.format(name)).unlink()
+
+
+def test_other_seeds_another_preset_another_library_or_torch_are_another_notebook(tmp_path, monkeypatch):
+    book(tmp_path, "03_clip", "print('here')")
+
+    def made(preset: str = "laptop", seeds: tuple[int, ...] = (0,)) -> str:
+        return executed.made_of("03_clip", preset, seeds, tmp_path)
+
+    package = tmp_path / "package"
+    touched(package, "claims/registry.py")
+    monkeypatch.setattr(executed, "__file__", str(package / "executed.py"))
+    found = {made(), made(seeds=(0, 1)), made("smoke")}
+    touched(package, "page.css")
+    found.add(made())
+    touched(package, "__pycache__/page.pyc")
+    assert made() in found and len(found) == 4
+    monkeypatch.setattr(executed, "machine", lambda: {"torch": "9.9"})
+    assert made() not in found
+
+
 # ---- what is asked
 
 
@@ -204,6 +278,6 @@ def test_a_run_that_is_stopped_goes_on_where_it_was_and_a_third_has_nothing_to_d
     assert all((p.stat().st_ino, p.stat().st_mtime_ns) == was for p, was in kept.items())
     out = course / "runs" / "smoke"
     assert (out / "verdicts.html").is_file() and (out / "verdicts.csv").is_file()
-    executed = nbformat.read(out / "04_captioners.ipynb", 4)
-    assert all(c.execution_count for c in executed.cells if c.cell_type == "code")
-    assert "trained and measured" not in again()
+    book = nbformat.read(out / "04_captioners.ipynb", 4)
+    assert all(c.execution_count for c in book.cells if c.cell_type == "code")
+    assert "2 of 2 notebooks executed, 2 of them before," in again()

@@ -577,7 +577,10 @@ def test_a_night_in_pieces_from_two_machines_adds_up_and_both_are_named(tmp_path
     publish_notebook(NOTEBOOK, "laptop", home)
     found = load_evidence(home / "evidence", NOTEBOOK, "laptop")
     assert {r["seed"] for r in found.all_rows()} == set(seeds)
-    assert [m["cpu"] for m in [found.manifest["machine"], *found.manifest["other_machines"]]] == ["abacus", "slide rule"]
+    assert [m["cpu"] for m in [found.manifest["machine"], *found.manifest["other_machines"]]] == [
+        "abacus",
+        "slide rule",
+    ]
 
 
 def test_the_cost_of_a_seed_is_that_of_the_arms_that_it_trains(tmp_path):
