@@ -6,6 +6,7 @@ Each command imports what it needs: `falsework verdicts` never waits for torch.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     except Refused as refusal:
         print(f"falsework: {refusal}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read our words has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as fault:
         print(f"falsework: {fault.filename or 'the disk'} cannot be used: {fault.strerror or fault}.", file=sys.stderr)
         return 2

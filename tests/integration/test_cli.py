@@ -267,3 +267,11 @@ def test_run_takes_the_notebooks_that_stand_and_refuses_the_others(capsys, own_r
     assert cli.main(["run", "--only", "02"]) == 2
     sentence = capsys.readouterr().err
     assert "--only is '02'" in sentence and "one of '00_the_world', '01_igpt', '10_verdicts'." in sentence
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of another kind")
+def test_a_reader_who_has_enough_gets_no_error():
+    command = [sys.executable, "-m", "falsework", "verdicts"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()  # as `head` does
+        assert process.stderr.read() == ""

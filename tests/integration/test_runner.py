@@ -323,7 +323,9 @@ def test_a_job_that_fails_surfaces_one_sentence_and_a_bad_exit_code(done, tmp_pa
     assert code == 2 and len(said) == 1, said
     assert said[0].startswith("falsework: The loss became ")
     assert re.search(r" at step \d+ of igpt, seed 0, smoke-[0-9a-f]{12}; a lower rate may cure it\.$", said[0])
-    assert weights_of(tmp_path) == {} and not list(tmp_path.glob("runs/*/*/measured/*/*"))
+    # the judge is no arm: it trains beside them, and may be ready before it is stopped
+    assert not list(tmp_path.glob("artefacts/igpt/*/weights.safetensors"))
+    assert not list(tmp_path.glob("runs/*/*/measured/*/*"))
 
 
 def test_a_disk_that_is_full_surfaces_the_same_way(done, tmp_path):
