@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from falsework.claims.registry import claim_of
+from falsework.core.evidence import EXHIBIT_BYTES
 from falsework.experiments import Subject, dalle3, without_captions
 from falsework.experiments.dalle3 import prompt_of, told
 from falsework.experiments.exact_worlds import scenes_world
@@ -105,6 +106,14 @@ def test_captions_taken_away_at_step_0_are_told_as_0_and_not_as_never(monkeypatc
     mine = replace(ARMS["frame"], silent=1.0)
     rows = without_captions.frame(Subject("laptop", "frame", 0, mine, None)).rows
     assert mine.pairs.until > 0 and {row["until"] for row in rows} == {0}
+
+
+@pytest.mark.parametrize("preset", ["laptop", "overnight", "gpu"])
+def test_the_drawings_of_07_fit_into_what_may_be_published_even_if_they_do_not_compress(preset):
+    pictured = [arm for arm in dalle3.arms(preset) if arm.startswith(dalle3.PICTURED) and told(arm).net == "better"]
+    assert {arm.rsplit("_", 1)[0] for arm in pictured} == set(dalle3.PICTURED)
+    assert len(pictured) == len(dalle3.PICTURED) * len(dalle3.BUDGETS[preset])
+    assert (len(pictured) + 1) * dalle3.DRAWN * 3 * 16**2 < EXHIBIT_BYTES  # and the real scenes
 
 
 def test_arms_that_a_measure_does_not_ask_about_give_no_rows():

@@ -39,7 +39,8 @@ BUDGETS = {
 }
 # preset -> FLOPs of a step, over those of "ultra": told 256 words for the pixels; with EDM's skip
 COST = {"smoke": (1.44, 0.18), "laptop": (2.93, 0.908), "overnight": (2.93, 0.908), "gpu": (1.6, 1.0)}
-DRAWN = 6  # scenes that every arm draws, for the picture
+DRAWN = 6  # scenes that an arm draws, for the picture
+PICTURED = ("short_100", "ultra_100", "short_50", "rewritten_50")  # at every budget; all arms would be too much to publish
 
 
 class Told(NamedTuple):
@@ -130,7 +131,7 @@ def descriptiveness(subject: Subject) -> Measured:
     """Share of drawings that show what the caption said, by fact and budget; asked in the arm's own way, and in short.
 
     Unguided, read by the exact posterior, for which a real picture is no riddle (arm "real"). range_share: of the way
-    from chance to it. named: 1 for what short captions say as well. Arrays: six scenes as every arm draws them.
+    from chance to it. named: 1 for what short captions say as well. Arrays: six scenes as the arms of PICTURED draw them.
     """
     about = told(subject.arm)
     if about.net != "better":
@@ -157,7 +158,7 @@ def descriptiveness(subject: Subject) -> Measured:
             for arm, value in (("chance", chance), ("real", top)):
                 rows.append({"metric": "accuracy", "arm": arm, "factor": factor, "named": named, "value": value})
     arrays: dict[str, np.ndarray] = {}
-    if subject.seed == SHOWN_ONCE:
+    if subject.seed == SHOWN_ONCE and subject.arm.startswith(PICTURED):
         some = Worded().numbers(DRAWN, "07", "shown")
         arrays[f"drawn_{subject.arm}"] = to_bytes(_draw(subject, some, prompt_of(about.level)))
         if first:
