@@ -40,7 +40,7 @@ BUDGETS = {
 # preset -> FLOPs of a step, over those of "ultra": told 256 words for the pixels; with EDM's skip
 COST = {"smoke": (1.44, 0.18), "laptop": (2.93, 0.908), "overnight": (2.93, 0.908), "gpu": (1.6, 1.0)}
 DRAWN = 6  # scenes that an arm draws, for the picture
-PICTURED = ("short_100", "ultra_100", "short_50", "rewritten_50")  # at every budget; all arms would be too much to publish
+PICTURED = ("short_100", "ultra_100", "short_50", "rewritten_50")  # all arms are too much to publish
 
 
 class Told(NamedTuple):
