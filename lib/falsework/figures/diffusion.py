@@ -384,7 +384,7 @@ def fidelity_table(table: pd.DataFrame) -> pd.DataFrame:
     Columns: share of pictures whose factor reads as asked, then distance to the nearest render, Frechet distance to other
     real pictures, and the share of those that it covers.
     """
-    rest = {"off_render": "off any render", "frechet": "Fréchet distance", "coverage": "coverage"}
+    rest = {"off_render": "off any render", "frechet": "Fréchet distance", "coverage": "real pictures met"}
     rows = pick(table, "drawn_right")
     parts = [rows.assign(column=rows["factor"])]
     parts += [pick(table, m, needed=False).assign(column=name) for m, name in rest.items()]
