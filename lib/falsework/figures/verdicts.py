@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.patches import Patch, Polygon
-from matplotlib.patheffects import withStroke
 
 from falsework.figures import INK, QUIET, STATE_COLOURS, STATE_HATCHES, Figure, canvas, finish
 
@@ -37,29 +36,27 @@ def arch(states: Mapping[str, str], primary: set[str]) -> Figure:
     for claim, a, b in zip(states, edges, edges[1:]):
         state, outer = states[claim], 1.13 if claim in primary else 1.05
         outline = state == "interpretive"
-        stone = Polygon(
-            _stone(a - 0.004, b + 0.004, 0.73, outer),
-            closed=True,
-            facecolor=STATE_COLOURS[state],
-            edgecolor=QUIET if outline or state == "not judged" else "white",
-            hatch=STATE_HATCHES[state],
-            lw=1.0,
-            ls="--" if outline else "-",
-        )
-        ax.add_patch(stone)
-        dark = state in ("supported", "refuted", "exact")
+        look = {
+            "facecolor": STATE_COLOURS[state],
+            "edgecolor": QUIET if outline or state == "not judged" else "white",
+            "lw": 1.0,
+            "ls": "--" if outline else "-",
+        }
+        # The name stands on a plain foot, for letters on a hatch cannot be read.
+        for inner, hatch in ((0.73, ""), (0.93, STATE_HATCHES[state])):
+            if hatch or inner < 0.9:
+                ax.add_patch(Polygon(_stone(a - 0.004, b + 0.004, inner, outer), closed=True, hatch=hatch, **look))
         middle, turn = (a + b) / 2, np.degrees((a + b) / 2)
         ax.text(
-            0.9 * np.cos(middle),
-            0.9 * np.sin(middle),
+            0.83 * np.cos(middle),
+            0.83 * np.sin(middle),
             claim,
             rotation=turn if turn <= 90 else turn - 180,
             ha="center",
             va="center",
-            fontsize=9 if claim in primary else 7.5,
+            fontsize=11 if claim in primary else 9.5,
             weight="bold" if claim in primary else "normal",
-            color="white" if dark else INK,
-            path_effects=[withStroke(linewidth=2.5, foreground=STATE_COLOURS[state])],
+            color="white" if state in ("supported", "refuted", "exact") else INK,
         )
     counts = Counter(states.values())
     handles = [
