@@ -362,8 +362,8 @@ def test_the_fidelity_table_has_a_row_for_each_way_of_drawing() -> None:
     assert list(found["drawn"][:2]) == ["told its caption", "told its caption (yours)"] and len(found) == 10
     found = found.set_index("drawn")
     assert found.loc["told its caption", "off any render"] == "0.30"
-    assert found.loc["real pictures (yours)", "coverage"] == "0.45"
-    assert list(found.columns) == [*BEST, "off any render", "Fréchet distance", "coverage"]
+    assert found.loc["real pictures (yours)", "real pictures met"] == "0.45"
+    assert list(found.columns) == [*BEST, "off any render", "Fréchet distance", "real pictures met"]
     assert len(diffusion.fidelity_table(table([r for r in shown() if r["metric"] == "drawn_right"]))) == 4
 
 
