@@ -19,6 +19,7 @@ from falsework.core.errors import Refused
 from falsework.core.stats import Cells, Sample, first_reach, sample_of, slopes, tabulate
 
 Rows = Sequence[Mapping]
+MEANS_OVER = ("factor", "attribute")  # columns whose every value a mean takes in
 
 
 class Effect(Protocol):
@@ -110,18 +111,22 @@ class Threshold:
     def rows(self, rows: Rows) -> list[Mapping]:
         """Return rows with seed, value (a place), censored and the `over` column.
 
-        Groups that a range leaves out in any seed are left out in all: a ratio needs the same ones in each.
+        Groups that a range leaves out in any seed are left out in all: a ratio needs the same ones in each. A seed that
+        has fewer places than another has climbed a part of the ladder only, and is left out.
         """
         sums: dict[tuple, dict[float, list[float]]] = {}
         for r in self.pick.rows(rows):
             places = sums.setdefault((int(float(r["seed"])), r.get(self.over, "")), {})
             places.setdefault(_place(r, self.along), []).append(float(r["value"]))
+        most: dict[object, int] = {}
+        for (_, group), places in sums.items():
+            most[group] = max(most.get(group, 0), len(places))
         ends = self.within.ends(rows, self.over) if self.within else dict.fromkeys(sums, (0.0, 1.0))
         lost = self.left_out(rows)
         out: list[Mapping] = []
         sign = -1 if self.falling else 1
         for (seed, group), places in sums.items():
-            if group in lost:
+            if group in lost or len(places) < most[group]:
                 continue
             floor, top = ends[seed, group]
             x = sorted(places)
@@ -156,7 +161,7 @@ class Weighted:
 
     def sample(self, rows: Rows) -> Sample:
         weights = np.array([weight for weight, _ in self.terms], float)
-        cells = cells_of([pick.rows(rows) for pick in self.picks()])
+        cells = cells_of(_alike(self.picks(), rows))
         return sample_of(cells, lambda means_TS: np.einsum("t,...ts->...s", weights, means_TS))
 
 
@@ -189,7 +194,7 @@ class Share:
         own, top, floor, chance = (
             np.array([float(q is p) for q in picks]) for p in (self.pick, self.ceiling, self.floor, self.chance)
         )
-        cells = cells_of([pick.rows(rows) for pick in picks])
+        cells = cells_of(_alike(picks, rows))
         if not (np.einsum("t,ts->s", top - chance, cells.means_TS) > 0).all():
             raise Missing(f"the ceiling ({self.ceiling}) is not above {self.chance or 'zero'} in every seed")
         return sample_of(
@@ -202,8 +207,8 @@ class Share:
 class LogRatio:
     """ln(top / bottom) per seed, averaged over the values of `over` (factors) that both arms have.
 
-    A value whose threshold neither arm reached, in any seed, carries no ratio: it is dropped and listed in
-    the notes.
+    A value whose threshold neither arm reached in some seed, or both at their first place, carries no ratio: it is
+    dropped and listed in the notes.
     """
 
     top: Pick | Threshold
@@ -223,9 +228,11 @@ class LogRatio:
             notes.append(f"without a range to learn, left out: {', '.join(sorted(map(str, kept_out)))}")
         if apart := sorted(str(k) for k in set(tops) ^ set(bottoms)):
             notes.append(f"measured in one arm only, left out: {', '.join(apart)}")
-        if dropped := [key for key in both if _both_censored(tops[key], bottoms[key])]:
-            notes.append(f"reached by neither arm, dropped: {', '.join(map(str, dropped)) or 'all'}")
-        kept = [key for key in both if key not in dropped]
+        blind = {key: sides for key in both if (sides := _both_censored(tops[key], bottoms[key]))}
+        for side, words in ((1, "reached by neither arm"), (-1, "reached by both arms at their first place")):
+            if dropped := [key for key, sides in blind.items() if side in sides]:
+                notes.append(f"{words}, dropped: {', '.join(map(str, dropped)) or 'all'}")
+        kept = [key for key in both if key not in blind]
         if not kept:
             raise Missing("; ".join(notes) or f"{self.top} and {self.bottom} share no {self.over}")
         cells = cells_of([tops[key] for key in kept] + [bottoms[key] for key in kept])
@@ -299,6 +306,26 @@ def _place(row: Mapping, column: str) -> float:
         raise Missing(f"a row has {column} = {row.get(column)!r}, but a number is needed there") from None
 
 
+def _alike(picks: Sequence[Pick | Threshold], rows: Rows) -> list[list[Mapping]]:
+    """Return the rows of each pick; raises Missing when means over different factors would be compared.
+
+    A pick that names its factor, or whose rows have none, is one number for all.
+    """
+    found = [pick.rows(rows) for pick in picks]
+    for column in MEANS_OVER:
+        held = {}
+        for pick, own in zip(picks, found):
+            named = isinstance(pick, Threshold) or column in dict(pick.where)
+            values = frozenset(str(r[column]) for r in own if str(r.get(column, "")) not in ("", "nan", "None"))
+            if values and not named:
+                held[str(pick)] = values
+        for one, values in held.items():
+            for other, more in held.items():
+                if lost := sorted(more - values):
+                    raise Missing(f"{one} has not been measured for the {column} {', '.join(lost)}, {other} has")
+    return found
+
+
 def _largest(rows: Rows, over: str) -> dict[tuple[int, object], float]:
     found: dict[tuple[int, object], float] = {}
     for r in rows:
@@ -314,14 +341,17 @@ def _grouped(rows: Rows, column: str) -> dict[object, list[Mapping]]:
     return groups
 
 
-def _both_censored(top: Rows, bottom: Rows) -> bool:
-    """True when in some seed both values are bounds on the same side: nothing is known of their ratio."""
+def _both_censored(top: Rows, bottom: Rows) -> set[int]:
+    """Return the sides (1 never reached, -1 reached at once) on which both values are bounds in some seed.
 
-    def bounds(rows: Rows) -> set[tuple[int, bool]]:
-        flags = ((int(float(r["seed"])), float(r.get("censored") or 0)) for r in rows)
-        return {(seed, flag > 0) for seed, flag in flags if flag in (1.0, -1.0)}
+    Of such a ratio nothing is known.
+    """
 
-    return bool(bounds(top) & bounds(bottom))
+    def bounds(rows: Rows) -> set[tuple[int, int]]:
+        flags = ((int(float(r["seed"])), int(float(r.get("censored") or 0))) for r in rows)
+        return {(seed, flag) for seed, flag in flags if flag}
+
+    return {flag for _, flag in bounds(top) & bounds(bottom)}
 
 
 def ladder(pick: Pick | Threshold, along: str, rows: Rows, least: int) -> tuple[np.ndarray, Cells]:

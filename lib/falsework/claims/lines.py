@@ -162,8 +162,8 @@ class Staircase(Predicate):
     The reference (the exact world) predicts where l* steps down to a level. Each predicted step makes two
     tests over seeds, `slack` grid points of sigma beyond it: the level does not yet cover `share` on the
     clean side, and does on the noisy side. Supported when all tests are, and the mean staircase takes at
-    least `values` levels and rises by no more than `rise` levels anywhere; refuted when a test is, or a
-    larger rise is sure. `ends_at` adds: the noisiest place is covered by this level or less. p is the largest
+    least `values` levels and rises by no more than `rise` levels anywhere; refuted when a test is (Bonferroni's p),
+    or a larger rise is sure. `ends_at` adds: the noisiest place is covered by this level or less. p is the largest
     of the tests.
     """
 
@@ -222,12 +222,12 @@ class Staircase(Predicate):
         against = min(min(1.0, 2 * i.p_below(0)) for i in spare)
         tight = min(spare, key=lambda i: i.low)
         shaped = self.shaped(sample.eta_SXL.mean(0))
-        if against < 0.05 or self._surely_rises(sample):
+        refute = min(1.0, against * len(spare))  # Bonferroni; a sure rise alone leaves it large
+        if refute < 0.05 or self._surely_rises(sample):
             state = "refuted"
         else:
             state = "supported" if support < 0.05 and shaped else "undecided"
         notes = () if shaped else (f"the mean staircase takes too few levels or rises by more than {self.rise}",)
-        refute = min(1.0, against * len(spare))  # Bonferroni; a sure rise alone leaves it large
         support = support if shaped else 1.0
         return Finding(state, tight.effect, tight.low, tight.high, sample.seeds, support, refute, notes=notes)
 

@@ -174,7 +174,7 @@ class Part:
 
 @dataclass(frozen=True)
 class All(Predicate):
-    """Several parts: supported when all are, refuted when any is."""
+    """Several parts: supported when all are, refuted when any is, allowing for the luck of several (Bonferroni)."""
 
     parts: tuple[Part, ...]
 
@@ -187,17 +187,21 @@ class All(Predicate):
     def judge(self, findings: Sequence[Finding]) -> Finding:
         """Combine one finding per part; effect and interval are those of the part that decides."""
         findings = list(findings)
-        states = [f.state for f in findings]
-        state = "refuted" if "refuted" in states else "undecided" if "undecided" in states else "supported"
-        key = (lambda f: f.p_refute) if state == "refuted" else (lambda f: -f.p_support)
-        # any of several parts may refute by luck, so the refuting p is Bonferroni's
+        states = {f.state for f in findings}
+        p_refute = min(1.0, len(findings) * min(f.p_refute for f in findings))
+        fallen = "refuted" in states
+        state = "refuted" if fallen and p_refute < 0.05 else "supported" if states == {"supported"} else "undecided"
+        key = (lambda f: f.p_refute) if fallen else (lambda f: -f.p_support)
+        notes = tuple(note for f in findings for note in f.notes)
+        if fallen and state != "refuted":
+            notes += (f"one part of {len(findings)} falls by itself, but any may by luck: p = {p_refute:.2g} for all",)
         return replace(
             min(findings, key=key),
             state=state,
             seeds=min(f.seeds for f in findings),
             p_support=max(f.p_support for f in findings),
-            p_refute=min(1.0, len(findings) * min(f.p_refute for f in findings)),
-            notes=tuple(note for f in findings for note in f.notes),
+            p_refute=p_refute,
+            notes=notes,
         )
 
     def holds(self, sample: Any) -> bool:

@@ -108,10 +108,12 @@ def likelihood(subject: Subject) -> Measured:
 
 
 def perfect_rows(world: SceneWorld) -> Rows:
-    """Return which share of a PERFECT model's bill a full caption carries, as what nobody mentions grows; no net, exact.
+    """Return which share of a PERFECT model's bill a full caption carries at least, as what nobody mentions grows; no net.
 
     With k crumbs: H(caption) / (H(caption) + k H(crumb)). Without crumbs, with Gaussian texture of standard deviation g
-    grey levels on every number, rounded: H(caption) / (H(caption) + D H(rounded texture)).
+    grey levels on every number, rounded: H(caption) / (H(caption) + D H(rounded texture)). Both are lower bounds, for
+    the denominators are the entropy of the scene: two scenes may be one picture (crumbs that change places, a fact
+    that lies hidden), and of six crumbs that is worth some six bits of 119.
     """
     said = world.entropy("near-exact")
     crumbs = {f: v for f, v in world.factors.items() if f.startswith("crumb") and f.endswith("_1")}

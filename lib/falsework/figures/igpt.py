@@ -140,7 +140,7 @@ def scene_bill(seen: np.ndarray, bits: np.ndarray, said: np.ndarray, table: pd.D
 
 
 def perfect_share(table: pd.DataFrame, margin: float = 0.2) -> Figure:
-    """Return which share of a perfect model's bill a full sentence carries, as crumbs or texture grow; exact, no net.
+    """Return which share of a perfect model's bill a full sentence carries at least, as crumbs or texture grow; no net.
 
     The star is our largest model's share, at the number of crumbs in the scenes it saw.
     """
@@ -149,7 +149,7 @@ def perfect_share(table: pd.DataFrame, margin: float = 0.2) -> Figure:
     drawing, axes = canvas(11, 3.6, ncols=2, sharey=True)
     crumbs, texture = (rows[rows[c].notna()].sort_values(c) for c in ("crumbs", "texture"))
     left, right = axes[0]
-    left.plot(crumbs["crumbs"], crumbs["value"], "o-", color=SERIES[0], label="a perfect model")
+    left.plot(crumbs["crumbs"], crumbs["value"], "o-", color=SERIES[0], label="a perfect model, at least")
     paid = value(table, "caption_share", level="near-exact", arm="large")
     said = value(table, "caption_bits", level="near-exact", arm="large")
     crumb = said * (1 / float(crumbs[crumbs["crumbs"] == 1]["value"].iloc[0]) - 1)  # bits
@@ -167,8 +167,8 @@ def perfect_share(table: pd.DataFrame, margin: float = 0.2) -> Figure:
     turn, few = texture[texture["value"] < margin]["texture"].min(), crumbs[crumbs["value"] < margin]["crumbs"].min()
     return finish(
         drawing,
-        f"Share of a perfect model's bill that a full sentence carries. It falls below {margin:g} with {few:g} crumbs, or "
-        f"with texture of {turn:g} grey levels of 255. Our largest model: {paid:.2f}.",
+        f"Share of a perfect model's bill that a full sentence carries at least. It falls below {margin:g} with {few:g} "
+        f"crumbs, or with texture of {turn:g} grey levels of 255. Our largest model: {paid:.2f}.",
     )
 
 

@@ -72,6 +72,7 @@ class Thing:
     y: np.ndarray
     sprite: np.ndarray | None = None  # a position in SPRITES: the badge behind it is the thing, `style` its set
     crumb: bool = False
+    largest: float | None = None  # the largest radius that the thing may have, where it has several
 
 
 Put = Callable[[Scenes], list[Thing]]
@@ -132,7 +133,7 @@ def _look(scenes: Scenes, end: str = "") -> dict[str, Any]:
 
 def _one(scenes: Scenes) -> list[Thing]:
     x, y = _X[scenes["position"]], _Y[scenes["position"]]
-    return [Thing(**_look(scenes), radius=_RADIUS[scenes["size"]], x=x, y=y)]
+    return [Thing(**_look(scenes), radius=_RADIUS[scenes["size"]], x=x, y=y, largest=float(_RADIUS.max()))]
 
 
 def _one_amid_crumbs(scenes: Scenes) -> list[Thing]:
@@ -140,7 +141,8 @@ def _one_amid_crumbs(scenes: Scenes) -> list[Thing]:
     x = 0.5 + 1.4 * (_X[scenes["position"]] - 0.5) + _NUDGE[scenes["nudge_x"]]
     y = 0.45 + 1.4 * (_Y[scenes["position"]] - 0.45) + _NUDGE[scenes["nudge_y"]]
     crumbs = [_crumb(scenes, k + 1) for k in range(CRUMBS)]
-    return [*crumbs, Thing(**_look(scenes), radius=_RADIUS_AMID_CRUMBS[scenes["size"]], x=x, y=y)]
+    radius, largest = _RADIUS_AMID_CRUMBS[scenes["size"]], float(_RADIUS_AMID_CRUMBS.max())
+    return [*crumbs, Thing(**_look(scenes), radius=radius, x=x, y=y, largest=largest)]
 
 
 def _crumb(scenes: Scenes, k: int) -> Thing:

@@ -57,7 +57,9 @@ class _Set:
 
     def __init__(self, thing: Thing, light: np.ndarray, side: int):
         radius = np.round(thing.radius * side, 3)
-        self.patch = 2 * int(np.ceil(1.32 * radius.max() + 3.5))
+        # by the largest radius there may be, not the largest here: a patch cuts the faint edge of what lies in it
+        largest = radius.max() if thing.largest is None else round(thing.largest * side, 3)
+        self.patch = 2 * int(np.ceil(1.32 * largest + 3.5))
         # a quarter of a pixel is the finest place, so that a few patches serve all pictures
         x, y = (np.round(4 * side * v).astype(int) for v in (thing.x, thing.y))
         self.column, self.row = x // 4 - self.patch // 2, y // 4 - self.patch // 2
