@@ -239,7 +239,9 @@ def test_means_over_different_factors_are_not_compared():
     short = [r for r in rows if (r["arm"], r["factor"]) != ("net", "wall")]
     found = verdict(claim, short)
     assert found.state == "not judged" and "accuracy of net has not been measured for the factor wall" in found.sentence
-    both = difference(Pick("accuracy", "net", (("factor", "colour"),)), Pick("accuracy", "bayes", (("factor", "wall"),)))
+    both = difference(
+        Pick("accuracy", "net", (("factor", "colour"),)), Pick("accuracy", "bayes", (("factor", "wall"),))
+    )
     assert verdict(mine(both, Above(-1)), short).state == "supported", "a factor that is named may differ"
 
 
