@@ -11,7 +11,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,6 +109,10 @@ class Run:
             if found:
                 return found
         return None
+
+    def published_at(self, preset: str) -> Run:
+        """Return this notebook as read at another preset, with nothing trained: its published rows and exhibits."""
+        return replace(self, preset=config.check_preset(preset), seeds=(), overrides={})
 
     def measure(self, name: str) -> pd.DataFrame:
         """Return a measure's rows: published ones, and "yours" for the seeds trained here (column "source")."""

@@ -497,7 +497,8 @@ def pixels_or_tokens(table: pd.DataFrame) -> Figure:
             words.append(f"{title}, {arm} {y[-1]:.2f}" if k else f"{title}, {arm} {path} million million FLOPs")
         for arm, hue in hues.items() if k == 0 else ():
             above = arm == max(ends, key=lambda a: ends[a][1])
-            _note(ax, arm, ends[arm], (0, 13 if above else -21), color=hue, weight="bold", ha="center", fontsize=13)
+            shift = (0, 13) if above else (4, -30)  # below, the line comes up from the left
+            _note(ax, arm, ends[arm], shift, color=hue, weight="bold", ha="center", fontsize=13)
         ax.axhline(HALF, color=QUIET, lw=1.2, ls=":")
         ax.set(xlim=(low, high), ylim=(floor, 1.06), yticks=[0, HALF, 1])
         _log_axis(ax, ticks, [""] * len(ticks) if 0 < k <= len(order) - columns else names, apart=0.35 if k else 0.13)
@@ -598,7 +599,17 @@ def ladder_text(table: pd.DataFrame) -> Figure:
         for place, value, words in zip(x, y, written):
             above = max(value, squared.get(place, value)) if ax is first else value
             if place in named:
-                _note(ax, words, (place, above), (0, 11), ha="center", fontsize=11)
+                steep = (
+                    place == x[0] and len(y) > 1 and y[1] > value
+                )  # beside the first dot, where the line leaves it upwards
+                _note(
+                    ax,
+                    words,
+                    (place, above),
+                    (14, -4) if steep else (0, 11),
+                    ha="left" if steep else "center",
+                    fontsize=11,
+                )
         told.append(f"{title}, {unit or 'in bits from certain'}: {', '.join(written)}")
         ax.set(ylim=(-0.03, 1.05), yticks=[0, HALF, 1])
     text: dict[str, Any] = {"fontsize": 10, "va": "top"}

@@ -35,6 +35,7 @@ from falsework.world.scene import EXACT
 BLUE, RED, TEAL, AMBER = SERIES[:4]
 OCHRE = "#a8740c"
 HUES = ("#d92b2e", "#f0810f", "#cfa800", "#2f9149", "#12a5ba", "#2b58cf", "#8a42c4", "#ee7fae")
+NUDGES = {"nudge_x": "nudged to a side", "nudge_y": "nudged up or down"}
 COLOURS = dict(zip(EXACT.factors["colour"], HUES))  # dark enough for a line on white
 DOT, RING = {"marker": "o", "color": BLUE, "ms": 11}, {"marker": "o", "color": PAPER, "ms": 9.5, "mec": RED, "mew": 2.2}
 SQUARE = {"marker": "s", "color": AMBER, "ms": 8, "mec": INK, "mew": 0.8}
@@ -211,7 +212,7 @@ def _rows_of_marks(
     ax.legend(
         loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=6, handletextpad=0.2, columnspacing=1.4, fontsize=10.5
     )
-    ax.set_yticks(places, [f.replace("nudge_x", "nudged to a side") for f in factors])
+    ax.set_yticks(places, [NUDGES.get(f, f) for f in factors])
     ax.set(xlim=(0, 1.02), ylim=(places[-1] + 0.6, -0.6))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
