@@ -23,7 +23,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        return int(args.command(args) or 0)
+        code = int(args.command(args) or 0)
+        sys.stdout.flush()  # words still in the buffer meet their reader here, not when Python ends
+        return code
     except Refused as refusal:
         print(f"falsework: {refusal}", file=sys.stderr)
         return 2
