@@ -604,3 +604,15 @@ def test_the_arms_that_are_compared_differ_in_what_is_compared():
         assert all(arm.tokenizer.pairs.side == arm.pairs.side == arm.clip.pairs.side for arm in arms.values())
         # CLIP hears the words that the stream hears
         assert all(arm.clip.pairs.vocabulary == arm.pairs.vocabulary for arm in arms.values())
+
+
+def test_each_arm_says_what_it_trains_on_and_for_how_long() -> None:
+    said_of = {arm: experiment.budget(arm) for arm in experiment.arms("overnight")}
+    compared = {arm: of for arm, of in said_of.items() if of[0]}
+    assert compared == {
+        "dalle": ("tokens", 1),
+        "tokens_3": ("tokens", 3),
+        "tokens_9": ("tokens", 9),
+        "pixels_1": ("pixels", 1),
+        "pixels_longer": ("pixels", 1 / 3),
+    }

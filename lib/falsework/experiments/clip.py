@@ -67,7 +67,7 @@ RACE: dict[str, tuple[IGPT, Eye, int, tuple[int, int, int], int, dict[str, int]]
         128,
         {"igpt": 450, "clip": 1266, "captioner": 1204, "bag_of_words": 1352, "labels": 1353, "clip_cnn": 368},
     ),
-    "overnight": (  # 1.6e13, thrice the laptop's: iGPT 370 core-s; not measured
+    "overnight": (  # 1.6e13, thrice the laptop's: iGPT 370 core-s
         _longer(SIZES["laptop"]["large"], 1350),
         Eye("patch", 80, 4, 5),
         32,

@@ -1,7 +1,7 @@
 """02_dalle1: a caption and a picture as one stream of tokens. What does it draw, what does it learn first, and what else?
 
 Every picture is read by the renders it could have been (`probes.reader.nearest_value`): exact, and nothing to train. The
-judged arm is "dalle"; the others are "tiny", "small" and "medium" nets, "longer" with three times its steps, "tokens_n"
+judged arm is "dalle"; the others are "tiny" to "big" nets, "longer" with three times its steps, "tokens_n"
 and "pixels_n" with a share of its FLOPs, "pixels_longer" with three times as many, "alone", "taught" and "faint" on other
 stages, and "drawings".
 
@@ -278,13 +278,21 @@ def classified(
 # ---- tokens or pixels?
 
 
+def budget(arm: str) -> tuple[str, float]:
+    """Return ("tokens" or "pixels", by how much its lessons are fewer than the whole), or ("", 1) for another arm."""
+    kind, _, share = ("tokens_1" if arm == "dalle" else arm).partition("_")
+    if kind not in ("tokens", "pixels"):
+        return "", 1
+    return kind, 1 / 3 if share == "longer" else int(share)
+
+
 def pixels_or_tokens(subject: Subject) -> Measured:
     """The generative classifier of models of tokens and of pixels, against their FLOPs with the tokenizer's."""
-    kind, _, share = subject.arm.rpartition("_")
-    if subject.arm != "dalle" and kind not in ("tokens", "pixels"):
+    kind, share = budget(subject.arm)
+    if not kind:
         return Measured([])
     flops = subject.cost["flops"] + subject.cost["parents"]["tokenizer"]["flops"]
-    about = {"arm": kind or "tokens", "flops": flops, "share": 1 / 3 if share == "longer" else int(share or 1)}
+    about = {"arm": kind, "flops": flops, "share": share}
     world, index, pictures = scenes(subject, "one", 64)
     rows: Rows = []
     for factor in FACTORS:

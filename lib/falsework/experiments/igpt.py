@@ -1,6 +1,6 @@
 """01_igpt: compress every pixel; where do the bits go, and what do the layers know?
 
-Drawings (arm "drawings", one seed: a first look) are measured here, scenes (three sizes, three seeds: judged) in
+Drawings (arm "drawings", one seed, three overnight: a first look) are measured here, scenes (several sizes: judged) in
 `igpt_scenes`, and each measure below hands over by the recipe's data.
 """
 

@@ -79,7 +79,7 @@ PRESETS = {
     "laptop": CLIP(  # 70 s, .57
         _DRAWINGS, Eye("conv", 32), "bag", shared=192, scale=10.0, train=Train(400, 128, lr=8e-3, ema=0.98)
     ),
-    "overnight": CLIP(  # not measured
+    "overnight": CLIP(
         _DRAWINGS, Eye("conv", 32), "bag", shared=192, scale=10.0, train=Train(600, 128, lr=8e-3, ema=0.98)
     ),
     "gpu": CLIP(  # not measured

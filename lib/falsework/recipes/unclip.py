@@ -219,7 +219,7 @@ _LOOKS = Train(400, 128, lr=8e-3, ema=0.98)
 PRESETS = {
     "smoke": _drawings(8, 16, Train(10, 32), (8, 16, 1, 2, 16, 1), Train(10, 16)),
     "laptop": _drawings(32, 192, _LOOKS, (4, 96, 3, 4), Train(2000, 64, lr=0.01)),  # 617 s beside other work, .76
-    "overnight": _drawings(32, 192, _LOOKS, (4, 96, 3, 4), Train(2400, 96, lr=0.01)),  # not measured
+    "overnight": _drawings(32, 192, _LOOKS, (4, 96, 3, 4), Train(2400, 96, lr=0.01)),
     "gpu": _drawings(  # not measured
         96, 256, Train(2000, 512, lr=4e-3, ema=0.99), (2, 384, 8, 8, 256, 6), Train(20000, 256, lr=3e-3)
     ),
