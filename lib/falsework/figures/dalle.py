@@ -599,17 +599,9 @@ def ladder_text(table: pd.DataFrame) -> Figure:
         for place, value, words in zip(x, y, written):
             above = max(value, squared.get(place, value)) if ax is first else value
             if place in named:
-                steep = (
-                    place == x[0] and len(y) > 1 and y[1] > value
-                )  # beside the first dot, where the line leaves it upwards
-                _note(
-                    ax,
-                    words,
-                    (place, above),
-                    (14, -4) if steep else (0, 11),
-                    ha="left" if steep else "center",
-                    fontsize=11,
-                )
+                steep = place == x[0] and max(y) > value  # the line leaves the first dot upwards: write beside it
+                shift, side = ((14, -4), "left") if steep else ((0, 11), "center")
+                _note(ax, words, (place, above), shift, ha=side, fontsize=11)
         told.append(f"{title}, {unit or 'in bits from certain'}: {', '.join(written)}")
         ax.set(ylim=(-0.03, 1.05), yticks=[0, HALF, 1])
     text: dict[str, Any] = {"fontsize": 10, "va": "top"}
