@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from falsework.core.errors import Refused
-from falsework.figures import Figure, dalle
+from falsework.figures import Figure, dalle, short_number
 
 Rows = list[dict[str, object]]
 FACTORS = {"background": 0.9, "colour": 0.5, "style": 0.1}  # factor -> what is known of it at the smallest size
@@ -232,7 +232,7 @@ def test_half_way_lies_on_the_line_between_two_sizes() -> None:
 
 
 def test_counts_are_said_as_people_say_them() -> None:
-    said = [dalle._short(n) for n in (950, 5390, 12_158, 999_700, 1_230_000, 12_300_000, 2_500_000_000)]
+    said = [short_number(n) for n in (950, 5390, 12_158, 999_700, 1_230_000, 12_300_000, 2_500_000_000)]
     assert said == ["950", "5 k", "12 k", "1.0 M", "1.2 M", "12 M", "2.5 G"]
 
 

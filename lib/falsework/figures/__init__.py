@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -13,6 +15,7 @@ matplotlib.use("agg", force=False)
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
@@ -85,6 +88,29 @@ def finish(drawing: Drawing, alt: str, dpi: int = 110) -> Figure:
     drawing.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     plt.close(drawing)
     return Figure(buffer.getvalue(), alt)
+
+
+def short_number(n: float) -> str:
+    """Return a count as people say it: 950, 12 k, 1.2 M."""
+    for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if n >= 0.9995 * unit:
+            return f"{n / unit:.{int(unit > 1e3 and n < 9.95 * unit)}f}{name}"
+    return f"{n:.0f}"
+
+
+def log_axis(ax: Axes, places: Sequence[float] | np.ndarray, names: Sequence[str], apart: float = 0.13) -> list[float]:
+    """Make x a log axis with ticks at these places alone; return the places that are named.
+
+    Names nearer to each other than a share of the axis give way, the last one to none. Call it when all is drawn.
+    """
+    ax.set_xscale("log")
+    low, high = (math.log(v) for v in ax.get_xlim())
+    at, kept = [(math.log(v) - low) / max(high - low, 1e-9) for v in places], [False] * len(places)
+    for k in sorted(range(len(places)), key=lambda k: (k != len(places) - 1, k)):
+        kept[k] = bool(names[k]) and all(abs(at[k] - at[j]) >= apart for j in range(len(places)) if kept[j])
+    ax.set_xticks(places, [name if keep else "" for name, keep in zip(names, kept)])
+    ax.minorticks_off()
+    return [place for place, keep in zip(places, kept) if keep]
 
 
 def enlarge(image: np.ndarray, times: int) -> np.ndarray:

@@ -19,7 +19,19 @@ from matplotlib.patches import Rectangle
 from scipy.stats import kendalltau
 
 from falsework.core.errors import Refused
-from falsework.figures import INK, PAPER, QUIET, SERIES, Figure, canvas, finish, picture, sheet
+from falsework.figures import (
+    INK,
+    PAPER,
+    QUIET,
+    SERIES,
+    Figure,
+    canvas,
+    finish,
+    log_axis,
+    picture,
+    sheet,
+    short_number,
+)
 
 BLUE, RED, TEAL, AMBER = SERIES[:4]
 OCHRE = "#a8740c"  # amber that can be read as text
@@ -99,14 +111,6 @@ def _half_way(sizes: Sequence[float], shares: Sequence[float]) -> float | None:
     return None
 
 
-def _short(n: float) -> str:
-    """Return a count as people say it: 950, 12 k, 1.2 M."""
-    for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if n >= 0.9995 * unit:
-            return f"{n / unit:.{int(unit > 1e3 and n < 9.95 * unit)}f}{name}"
-    return f"{n:.0f}"
-
-
 # ---- paper
 
 
@@ -152,21 +156,6 @@ def _curve(ax: Axes, rows: pd.DataFrame, along: str, hue: str, **look: Any) -> t
     return x, y
 
 
-def _log_axis(ax: Axes, places: Sequence[float] | np.ndarray, names: Sequence[str], apart: float = 0.13) -> list[Any]:
-    """Make x a log axis with ticks at these places alone; return the places that are named.
-
-    Names nearer to each other than a share of the axis give way, the last one to none. Call it when all is drawn.
-    """
-    ax.set_xscale("log")
-    low, high = (math.log(v) for v in ax.get_xlim())
-    at, kept = [(math.log(v) - low) / max(high - low, 1e-9) for v in places], [False] * len(places)
-    for k in sorted(range(len(places)), key=lambda k: (k != len(places) - 1, k)):
-        kept[k] = bool(names[k]) and all(abs(at[k] - at[j]) >= apart for j in range(len(places)) if kept[j])
-    ax.set_xticks(places, [name if keep else "" for name, keep in zip(names, kept)])
-    ax.minorticks_off()
-    return [place for place, keep in zip(places, kept) if keep]
-
-
 def _foot(drawing: Drawing, rows: pd.DataFrame, y: float) -> None:
     """Say what a star is, if there is one."""
     if len(_sides(rows)[1]):
@@ -177,7 +166,7 @@ def _yours(rows: pd.DataFrame, along: str) -> str:
     """Return the sentence that says where the stars stand, "" when there are none."""
     means = _means(_sides(rows)[1], along)
     told = [
-        f"{k} {v:.2f}" if isinstance(k, str) else f"{v:.2f} at {_short(k) if k >= 1000 else f'{k:g}'}"
+        f"{k} {v:.2f}" if isinstance(k, str) else f"{v:.2f} at {short_number(k) if k >= 1000 else f'{k:g}'}"
         for k, v in means.items()
     ]
     return f" Yours: {', '.join(told)}." if told else ""
@@ -252,12 +241,12 @@ def contact_sheet(exhibits: Mapping[str, np.ndarray], table: pd.DataFrame, capti
                 _headline(ax, captions[c])
             if c == 0:
                 left: dict[str, Any] = {"of": "axes fraction", "ha": "right", "va": "center"}
-                _note(ax, _short(size), (0, 0.5), (-8, 9), fontsize=17, weight="bold", **left)
+                _note(ax, short_number(size), (0, 0.5), (-8, 9), fontsize=17, weight="bold", **left)
                 _note(ax, "numbers", (0, 0.5), (-8, -8), fontsize=10, **left)
                 _note(ax, f"{bits:.0f} bits a picture", (0, 0.5), (-8, -24), fontsize=8, **left, color=QUIET)
     told = _which_when(drawing, rows)
     _foot(drawing, rows, 0.02)
-    sizes = ", ".join(f"{_short(s)} numbers at {b:.0f} bits a picture" for s, b in paid.items())
+    sizes = ", ".join(f"{short_number(s)} numbers at {b:.0f} bits a picture" for s, b in paid.items())
     nets = f"{R} nets, from the smallest to the largest ({sizes}), draw" if R > 1 else f"a net ({sizes}) draws"
     return finish(
         drawing,
@@ -288,7 +277,7 @@ def _which_when(drawing: Drawing, rows: pd.DataFrame) -> str:
         sizes, shares = list(lines[factor]), list(lines[factor].values())
         passed = _half_way(sizes, shares)
         hue = TEAL if passed == sizes[0] else AMBER if passed else RED
-        when = "from the start" if hue == TEAL else f"at {_short(passed)}" if passed else "not yet"
+        when = "from the start" if hue == TEAL else f"at {short_number(passed)}" if passed else "not yet"
         fine = np.geomspace(sizes[0], sizes[-1], 200 if len(sizes) > 1 else 1)
         line = np.interp(np.log(fine), np.log(sizes), shares)
         ax.fill_between(fine, HALF, line, where=(line >= HALF).tolist(), color=hue, alpha=0.28, lw=0)
@@ -302,8 +291,8 @@ def _which_when(drawing: Drawing, rows: pd.DataFrame) -> str:
         ax.set(ylim=(low, 1.06), yticks=[0, HALF, 1])
         ax.set_yticklabels(WAY if k == 0 else [], fontsize=9)
         ax.margins(x=0.24)
-        ends = [_short(s) if s in (sizes[0], sizes[-1]) else "" for s in sizes]
-        _log_axis(ax, sizes, ends, apart=0.6)
+        ends = [short_number(s) if s in (sizes[0], sizes[-1]) else "" for s in sizes]
+        log_axis(ax, sizes, ends, apart=0.6)
         ax.tick_params(axis="x", labelsize=8, labelcolor=QUIET)
         if k == 0:
             _note(ax, "passes half-way", (0, 1.06), (-8, 0), of="axes fraction", ha="right", fontsize=9, color=QUIET)
@@ -443,7 +432,7 @@ def best_of(table: pd.DataFrame, eight: np.ndarray, captions: Sequence[str]) -> 
     )
     ax.margins(x=0.12)
     ax.set_xscale("log")
-    _log_axis(ax, x, [f"{v:.0f}" for v in x])
+    log_axis(ax, x, [f"{v:.0f}" for v in x])
     key = "strong: the mean of all factors\nfaint: each of them"
     ax.text(0.04, 0.03, key, transform=ax.transAxes, color=QUIET, fontsize=10)
     grid = paper.add_gridspec(N, k, left=0.315, right=1, bottom=0, top=1 - 0.28 / high, wspace=0.06, hspace=0.3)
@@ -501,7 +490,7 @@ def pixels_or_tokens(table: pd.DataFrame) -> Figure:
             _note(ax, arm, ends[arm], shift, color=hue, weight="bold", ha="center", fontsize=13)
         ax.axhline(HALF, color=QUIET, lw=1.2, ls=":")
         ax.set(xlim=(low, high), ylim=(floor, 1.06), yticks=[0, HALF, 1])
-        _log_axis(ax, ticks, [""] * len(ticks) if 0 < k <= len(order) - columns else names, apart=0.35 if k else 0.13)
+        log_axis(ax, ticks, [""] * len(ticks) if 0 < k <= len(order) - columns else names, apart=0.35 if k else 0.13)
         ax.set_title(title, fontsize=11 if k else 12)
         ax.set_yticklabels(WAY if k == 0 else ["0", ".5", "1"] if k % columns == 1 else [])
     paper.text(0.5, -0.01, "training, in million million FLOPs, the tokenizer's counted in", ha="center", fontsize=11)
@@ -568,7 +557,7 @@ def order(table: pd.DataFrame) -> Figure:
     return finish(
         paper,
         f"How much a factor moves the pixels, and how far it is known, from chance (0) to never wrong (1), by a net of "
-        f"{_short(size)} numbers. {'. '.join(words)}." + _yours(rows["dalle"], "factor"),
+        f"{short_number(size)} numbers. {'. '.join(words)}." + _yours(rows["dalle"], "factor"),
     )
 
 
@@ -594,7 +583,7 @@ def ladder_text(table: pd.DataFrame) -> Figure:
         ax.set_xscale("log")
         ax.set(title=title, ylabel=unit, xlabel="numbers in the net")
         ax.margins(x=0.15)
-        named = _log_axis(ax, x, [_short(v) for v in x], apart=0.23)
+        named = log_axis(ax, x, [short_number(v) for v in x], apart=0.23)
         written = [f"{v:.2f}".replace("-", "−") for v in y]
         for place, value, words in zip(x, y, written):
             above = max(value, squared.get(place, value)) if ax is first else value
@@ -617,7 +606,7 @@ def ladder_text(table: pd.DataFrame) -> Figure:
         beside: dict[str, Any] = {"fontsize": 10, "ha": "right", "transform": last.get_yaxis_transform()}
         last.text(0.98, math.log2(chance), "a blind guess", color=QUIET, va="bottom", **beside)
     _foot(paper, exact, -0.06)
-    sizes = ", ".join(_short(v) for v in squared)
+    sizes = ", ".join(short_number(v) for v in squared)
     return finish(
         paper,
         f"One skill, writing letters, scored in three ways for nets of {sizes} numbers. {'; '.join(told)}. "

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from falsework.core.errors import Refused
-from falsework.figures import INK, QUIET, SERIES, Figure, canvas, finish, picture, sheet
+from falsework.figures import INK, QUIET, SERIES, Figure, canvas, finish, log_axis, picture, sheet, short_number
 
 
 def heat_map(seen: np.ndarray, bits: np.ndarray, table: pd.DataFrame, columns: int = 6) -> Figure:
@@ -242,9 +242,8 @@ def sizes(table: pd.DataFrame) -> Figure:
         )
         ax.axhline(chance, color=QUIET, lw=1, ls=":", label="chance")
         ticks = sorted(shown["size"].unique())
-        ax.set(title=factor, xscale="log", xlabel="numbers in the net", ylim=(0, 1.03))
-        ax.set_xticks(ticks, [f"{t / 1000:.0f} k" for t in ticks])
-        ax.minorticks_off()
+        ax.set(title=factor, xlabel="numbers in the net", ylim=(0, 1.03))
+        log_axis(ax, ticks, [short_number(t) for t in ticks])
     axes[0, 0].set_ylabel("balanced accuracy,\n32 labels a class")
     axes[0, 2].legend(fontsize=9, loc="upper left")
     return finish(drawing, f"Few-shot probes from the smallest net to the largest: {'; '.join(words)}.")

@@ -114,7 +114,7 @@ def cluttered(side: int) -> SceneWorld:
 PRESETS = {
     "smoke": IGPT(side=8, colours=32, width=32, depth=2, heads=2, train=Train(steps=60, batch=32)),  # 4 s
     "laptop": IGPT(train=Train(steps=1000, batch=16)),  # 190 s
-    "overnight": IGPT(width=128, train=Train(steps=5000, batch=16)),  # not measured
+    "overnight": IGPT(width=128, train=Train(steps=5000, batch=16)),  # 2,120 s
     "gpu": IGPT(colours=512, width=512, depth=12, heads=8, train=Train(steps=6000, batch=128, lr=2e-3)),  # not measured
 }
 
