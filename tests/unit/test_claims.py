@@ -16,7 +16,7 @@ import pytest
 
 from falsework.claims.effects import LogRatio, Missing, Pick, Range, Share, Threshold, difference, level
 from falsework.claims.lines import Curve, Grid, NonIncreasing, Staircase
-from falsework.claims.predicates import Above, All, Below, Part, RatioAtLeast, RatioAtMost, Within, as_data
+from falsework.claims.predicates import Above, All, Below, Part, RatioAtLeast, RatioAtMost, Within, as_data, number
 from falsework.claims.registry import BY_ID, CLAIMS, PRIMARY, Claim, claim_of, claims_of, needs, quote
 from falsework.claims.verdicts import STATES, judge, judge_all
 from falsework.core.errors import Refused
@@ -510,3 +510,9 @@ def test_claims_need_neither_torch_nor_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_short_number_keeps_two_figures_so_that_a_narrow_interval_has_a_width() -> None:
+    said = {3: "3", 0.4: "0.40", 12.54: "12.5", 0.0176: "0.018", 0.0156: "0.016", -0.0464: "-0.046", 0.00312: "0.0031"}
+    assert {value: number(value) for value in said} == said
+    assert number(0.0996) == "0.10" and number(0.02) == "0.02" and number(math.inf) == "no bound"

@@ -209,12 +209,12 @@ class All(Predicate):
 
 
 def number(value: float) -> str:
-    """Return a short plain number: 3, 0.40, 12.5, 0.0031; infinities in words."""
+    """Return a short plain number: 3, 0.40, 12.5, 0.018, 0.0031; infinities in words."""
     if math.isinf(value):
         return "no bound"
     if value == int(value) and abs(value) < 1e6:
         return f"{value:.0f}"
-    if abs(value) < 0.005 or abs(value) >= 1e6:
+    if abs(value) < 0.0995 or abs(value) >= 1e6:  # an interval from 0.016 to 0.020 must not read 0.02 to 0.02
         return f"{value:.2g}"
     return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
 
